@@ -29,6 +29,8 @@ from mogradjudge.cli.output import Secrets
 from mogradjudge.cli.report import report_command
 from mogradjudge.cli.score import score_command
 from mogradjudge.cli.search import search_command
+from mogradjudge.cli.show import show_command
+from mogradjudge.cli.web import label_command, serve_command, view_command
 from mogradjudge.concurrency import WORKERS
 from mogradjudge.display.terminal import one_line
 from mogradjudge.errors import MogradError, SetupError, SetupErrors
@@ -61,9 +63,11 @@ for command in (
         calibrate_command,
         compose_command,
         estimate_command,
+        show_command,
         report_command,
         completion_command,
     ),
+    *(serve_command, view_command, label_command),
 ):
     cli.add_command(command)
 

@@ -89,7 +89,7 @@ def compose_command(
     for run in runs:
         texts, _ = unread_texts(run, texts, held_out=options["held_out"])
     tell(f"At most {most_calls(sources, composed_data(sources, texts, how), how)} calls.")
-    with failing_at_a_cap(as_json=as_json), model_of(options):
+    with failing_at_a_cap(as_json=as_json), model_of(options, None):
         try:
             composed = compose(runs, texts, how, budget=budget_of(options), out=out)
         except RunStopped as stop:

@@ -17,9 +17,9 @@ from mogradjudge.cli.options import (
     data_argument,
     fallback_option,
     keep_going_option,
-    lm_options,
     reading_of,
     reading_options,
+    saved_lm_options,
 )
 from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.cli.paired import against, against_option, print_against, read_earlier
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.command("evaluate", cls=Work, short_help="Measure a saved judge against human ratings.")
 @judge_argument
 @data_argument
-@lm_options
+@saved_lm_options
 @reading_options
 @cap_options_for()
 @keep_going_option
@@ -123,7 +123,7 @@ def measure(
     options = {**options, **_of_the_run(folder_of(judge))}
     rated = load_examples(data, saved.rubric, options["limit"], options=reading_of(options))
     examples, read = _unread_by_all(judge, others, rated, held_out=options["held_out"])
-    with judging(options, examples, as_json=as_json):
+    with judging(options, saved, examples, as_json=as_json):
         evaluation = evaluate(
             *(saved, examples, ledger, options["num_threads"], options["level"]),
             keep_going=options["keep_going"],
@@ -155,7 +155,7 @@ def ledger_of(options: Mapping[str, Any]) -> Ledger:
 @click.command("calibrate", cls=Work, short_help="Map a saved judge's scores to the human scale.")
 @judge_argument
 @data_argument
-@lm_options
+@saved_lm_options
 @reading_options
 @cap_options_for()
 @keep_going_option
@@ -186,7 +186,7 @@ def calibrate_command(judge: str, data: str, out: str, as_json: bool, **options:
     rated = load_examples(data, saved.rubric, options["limit"], options=reading)
     examples, _ = unread_texts(judge, rated, held_out=options["held_out"])
     ledger = ledger_of(options)
-    with judging(options, examples, as_json=as_json):
+    with judging(options, saved, examples, as_json=as_json):
         mapped = calibrated(saved, examples, ledger, threads, keep_going=options["keep_going"])
         save_judge(mapped, Path(out))
         before = Parts.read_from(folder_of(judge))

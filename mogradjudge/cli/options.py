@@ -75,15 +75,16 @@ def rubric_option_that(*, is_required: bool) -> Decorator:
     )
 
 
-def lm_option_that(*, is_required: bool) -> Decorator:
-    """Make the option of the judge's model."""
+def lm_option_that(*, is_required: bool, default: str = "") -> Decorator:
+    """Make the option of the judge's model; ``default`` says what is used without it."""
     return click.option(
         "--lm",
         type=MODEL,
         required=is_required,
         metavar="MODEL",
         help="The judge's model: PROVIDER/MODEL as litellm names it, or local/PATH.gguf, "
-        "local/smollm2 or local/hf:REPO/FILE for a model in this process.",
+        "local/smollm2 or local/hf:REPO/FILE for a model in this process."
+        + (f"  [default: {default}]" if default else ""),
     )
 
 
@@ -153,6 +154,9 @@ call_options = together(
 )
 
 lm_options = together(lm_option_that(is_required=True), call_options)
+saved_lm_options = together(
+    lm_option_that(is_required=False, default="the one that the judge was saved with"), call_options
+)
 
 reading_options = together(
     click.option("--limit", type=int, help="Read at most this many rows of DATA."),

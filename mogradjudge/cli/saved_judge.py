@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from mogradjudge.cli.options import FILE
-from mogradjudge.cli.output import RESUME, Loudness, loudness, option_of
+from mogradjudge.cli.output import RESUME, Loudness, loudness, note, option_of
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped, SetupError
 from mogradjudge.files import to_json
@@ -37,10 +37,14 @@ held_out_option = click.option(
 
 @contextmanager
 def judging(
-    options: Mapping[str, Any], examples: Sequence[dspy.Example], *, as_json: bool
+    options: Mapping[str, Any],
+    judge: MultiCriteriaJudge,
+    examples: Sequence[dspy.Example],
+    *,
+    as_json: bool,
 ) -> Iterator[None]:
     """Let the chosen model judge rated examples; say how to go on where it ends early."""
-    cache, model = _reply_cache(options["api_base"]), model_of(options)
+    cache, model = _reply_cache(options["api_base"]), model_of(options, judge)
     with failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
             yield
@@ -73,16 +77,36 @@ def budget_of(options: Mapping[str, Any]) -> Budget:
     return Budget(*(options[name] for name in caps))
 
 
-def model_of(options: Mapping[str, Any]) -> AbstractContextManager[None]:
-    """Return the context in which the chosen model speaks."""
+def model_of(
+    options: Mapping[str, Any], judge: MultiCriteriaJudge | None
+) -> AbstractContextManager[None]:
+    """Return the context in which the chosen model speaks, or else the judge's own.
+
+    Raises:
+        SetupError: If neither is known.
+    """
     import dspy
 
     from mogradjudge.lm.models import adapter_for, make_lm
 
-    names = ("lm", "api_base", "temperature", "max_tokens", "timeout")
-    lm = make_lm(*(options[name] for name in names))
+    names = ("api_base", "temperature", "max_tokens", "timeout")
+    model = _model(options["lm"], None if judge is None else judge.model)
+    lm = make_lm(model, *(options[name] for name in names))
     context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
     return context
+
+
+def _model(chosen: str | None, saved: str | None) -> str:
+    if chosen is None and saved is None:
+        raise SetupError("The judge's file does not name its model. Give --lm PROVIDER/MODEL.")
+    if chosen is None:
+        note(f"The model is {saved}, as the judge was saved with.")
+    elif saved not in (None, chosen):
+        tell(
+            f"The judge was saved with {saved} and is used with {chosen}: what was measured with "
+            "one model may not hold for the other. `mogradjudge evaluate` measures it."
+        )
+    return str(chosen or saved)
 
 
 @contextmanager

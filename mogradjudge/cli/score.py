@@ -16,9 +16,9 @@ from mogradjudge.cli.options import (
     data_argument,
     fallback_option,
     keep_going_option,
-    lm_options,
     reading_of,
     reading_options,
+    saved_lm_options,
 )
 from mogradjudge.cli.output import (
     Work,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.command("score", cls=Work, short_help="Score a table with a saved judge.")
 @judge_argument
 @data_argument
-@lm_options
+@saved_lm_options
 @reading_options
 @cap_options_for()
 @keep_going_option
@@ -96,7 +96,7 @@ def score_command(judge: str, out: str, as_json: bool, **options: Any) -> None: 
     reading = reading_of(options)
     with (
         failing_at_a_cap(as_json=as_json),
-        model_of(options),
+        model_of(options, saved),
         _resumable(out),
         progress_of("rows") as watch,
     ):

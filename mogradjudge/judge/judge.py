@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,22 +14,21 @@ from mogradjudge.criteria import Criterion, Group, Rubric, fields_from_toml
 from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.calibration import ScoreMap
+from mogradjudge.judge.call import Call, Reply, asend, send
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
-from mogradjudge.judge.finish_reason import Ending, reading
 from mogradjudge.judge.inputs import check_inputs, text_inputs
 from mogradjudge.judge.notebook import Shown
 from mogradjudge.judge.predictor import ScorePredict, warned_once
-from mogradjudge.judge.reply import field_by_field, is_read_by_field
-from mogradjudge.judge.saved import saved_judge, settings_of
-from mogradjudge.judge.scores import JudgeSettings, Reading, Refused, Unscored, scope_of
-from mogradjudge.lm.quoting import quote, reason_of
-from mogradjudge.lm.refusals import REFUSALS, TopLogprobs, as_refusal, concerns_the_text
+from mogradjudge.judge.rate import Rating
+from mogradjudge.judge.reply import field_by_field
+from mogradjudge.judge.saved import note_model, noted_model, saved_judge, settings_of
+from mogradjudge.judge.scores import JudgeSettings, Reading, Unscored, scope_of
+from mogradjudge.lm.dspy_internals import messages_of
+from mogradjudge.lm.quoting import quote
+from mogradjudge.lm.refusals import TopLogprobs
 from mogradjudge.settings import Layout, ScoreRule
 
 _SAMPLING_TEMPERATURE = 0.7  # for an LM set to 0, whose samples would all be the same
-
-# A retry cannot help with a text that is too long; the cause is the text, not the provider.
-_UNREADABLE = (dspy.AdapterParseError, dspy.ContextWindowExceededError)
 
 
 class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is untyped
@@ -39,6 +37,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
     Calling it with the rubric's inputs returns a `dspy.Prediction` with one score per criterion
     (an int for ``"integer"``, a float elsewhere and after `calibrate`; `Unscored` where the reply
     gave none) and ``readings``, a dict from each criterion to the `Reading` behind its score.
+    ``model`` is the name of the model that a loaded judge was saved with, if its file says so.
 
     Args:
         rubric: What to rate.
@@ -80,6 +79,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             )
         self.rubric = rubric
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
+        self.model: str | None = None
         self._logprobs = TopLogprobs()
         self.judges = {
             _path(group, rubric): ScorePredict(rubric, group, self.settings)
@@ -142,19 +142,63 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
                 fallback is set.
             dspy.LMError: If the provider fails.
         """
-        quoted, calls = self._quoted(inputs), self._calls()
+        quoted, calls = self.quoted(inputs), self._calls()
         adapter = field_by_field(dspy.settings.adapter)
         with dspy.context(adapter=adapter):
-            replies = in_parallel(lambda call: _send(call, quoted), calls, len(calls))
+            replies = in_parallel(lambda call: send(call, quoted), calls, len(calls))
         return self._prediction(replies, adapter)
 
     async def aforward(self, **inputs: str) -> dspy.Prediction:
         """Score one text under asyncio, as `forward` does."""
-        quoted, calls = self._quoted(inputs), self._calls()
+        quoted, calls = self.quoted(inputs), self._calls()
         adapter = field_by_field(dspy.settings.adapter)
         with dspy.context(adapter=adapter):
-            replies = await asyncio.gather(*(_asend(call, quoted) for call in calls))
+            replies = await asyncio.gather(*(asend(call, quoted) for call in calls))
         return self._prediction(replies, adapter)
+
+    def rate(self, table: Any, num_threads: int = 8, *, prefix: str | None = None) -> Any:
+        """Score the rows of a table, and return it with the scores as columns, in its order.
+
+        Each criterion adds the columns ``<criterion>`` (missing without a score),
+        ``<criterion>_source`` and ``<criterion>_unscored`` (why there is no score), and with
+        ``rationale=True`` also ``<criterion>_rationale``. A row that cannot be scored stops no
+        other one.
+
+        Args:
+            table: A list of dicts, or a table of pandas, polars or pyarrow; it is not changed.
+            num_threads: The most texts that are judged at a time.
+            prefix: What the added names begin with; None is ``judge_`` if one is in use, else none.
+
+        Raises:
+            SetupError: If it is no table, or lacks an input.
+            dspy.LMError: If the provider refuses the call or the key, or fails on every row.
+
+        Example:
+            >>> from dspy.utils import DummyLM
+            >>> judge = MultiCriteriaJudge(Rubric(["reply"], [Criterion("clarity", "Is clear.")]))
+            >>> with dspy.context(lm=DummyLM([{"clarity": "4"}])):
+            ...     judge.rate([{"id": 7, "reply": "Press the red button."}])[0]["clarity"]
+            4.0
+        """
+        return Rating.of(self, table, prefix).here(num_threads)
+
+    async def arate(self, table: Any, num_calls: int = 8, *, prefix: str | None = None) -> Any:
+        """Score the rows of a table under asyncio, as `rate` does."""
+        return await Rating.of(self, table, prefix).awaited(asyncio.Semaphore(num_calls))
+
+    def prompts(self, **inputs: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the messages that `forward` sends with the adapter of the context, by predictor.
+
+        Example:
+            >>> judge = MultiCriteriaJudge(Rubric(["reply"], [Criterion("clarity", "Is clear.")]))
+            >>> [message["role"] for message in judge.prompts(reply="Yes.")["clarity"]]
+            ['system', 'user']
+        """
+        quoted, adapter = self.quoted(inputs), field_by_field(dspy.settings.adapter)
+        return {
+            name: messages_of(adapter, predictor.signature, predictor.demos, quoted)
+            for name, predictor in self.judges.items()
+        }
 
     def batch(self, examples: Iterable[dspy.Example], *settings: Any, **options: Any) -> Any:
         """Score examples in parallel, as `dspy.Module.batch` does.
@@ -165,6 +209,13 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         examples = listed(examples, "examples")
         check_inputs(examples, self.rubric, "examples")
         return super().batch(examples, *settings, **options)
+
+    def save(self, path: str | Path, *options: Any, **more: Any) -> None:
+        """Save as `dspy.Module.save` does; a JSON file also names the model."""
+        super().save(path, *options, **more)
+        if Path(path).suffix == ".json":
+            lm = next(iter(self.judges.values())).lm or dspy.settings.lm
+            note_model(Path(path), getattr(lm, "model", None) or self.model)
 
     def load_state(self, state: Mapping[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Restore a saved state; see `ScorePredict.load_state`.
@@ -181,12 +232,13 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             )
         with warned_once():  # DSPy loads each predictor twice, first as a trial
             super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
+        self.model = noted_model(state)
 
-    def _calls(self) -> list[_Call]:
+    def _calls(self) -> list[Call]:
         logprobs = self._logprobs if self.settings.score_rule == "expected" else None
         least = 0 if self.settings.fallback else 1
         return [
-            _Call(predictor, self._config(predictor, sample), logprobs, least)
+            Call(predictor, self._config(predictor, sample), logprobs, least)
             for predictor in self.judges.values()
             for sample in range(self.settings.n)
         ]
@@ -203,13 +255,14 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             case _:
                 return {}
 
-    def _quoted(self, inputs: Mapping[str, object]) -> dict[str, str]:
+    def quoted(self, inputs: Mapping[str, object]) -> dict[str, str]:
+        """Return a text's inputs as a prompt holds them, with markers of a prompt escaped."""
         texts = text_inputs(inputs, self.rubric)
         fields = (*self.rubric.inputs, *self.rubric.names, "rationale")
         labels = isinstance(dspy.settings.adapter, dspy.TwoStepAdapter)
         return {name: quote(text, fields, labels=labels) for name, text in texts.items()}
 
-    def _prediction(self, replies: Sequence[_Reply], adapter: dspy.Adapter) -> dspy.Prediction:
+    def _prediction(self, replies: Sequence[Reply], adapter: dspy.Adapter) -> dspy.Prediction:
         taken: dict[str, list[Reading]] = {name: [] for name in self.rubric.names}
         for reply in replies:
             if dspy.settings.trace is not None:
@@ -224,7 +277,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         scores = {name: reading.score for name, reading in readings.items()}
         return dspy.Prediction(**scores, readings=readings)
 
-    def _reading(self, criterion: Criterion, reply: _Reply, adapter: dspy.Adapter) -> Reading:
+    def _reading(self, criterion: Criterion, reply: Reply, adapter: dspy.Adapter) -> Reading:
         rule = self.settings.score_rule
         if isinstance(reply.prediction, Unscored):
             return Reading(reply.prediction, rule)
@@ -274,97 +327,6 @@ def _groups(rubric: Rubric, layout: Layout) -> tuple[Group, ...]:
 
 def _path(group: Group, rubric: Rubric) -> str:
     return "all" if len(rubric.names) > 1 and group == rubric.names else "+".join(group)
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call; with ``logprobs``, ``least`` is the least number of alternatives per token."""
-
-    predictor: ScorePredict
-    config: Mapping[str, Any]
-    logprobs: TopLogprobs | None
-    least: int
-
-    @property
-    def lm(self) -> dspy.BaseLM | None:
-        return self.predictor.lm or dspy.settings.lm
-
-    def after(self, refusal: Exception) -> _Call:
-        """Return the same call with fewer logprobs.
-
-        Raises:
-            Exception: The refusal, if fewer logprobs are no remedy.
-        """
-        top = self.logprobs
-        config = top.config_after(refusal, self.config, self.lm, self.least) if top else None
-        if config is None:
-            raise as_refusal(refusal)
-        return replace(self, config=config)
-
-    def note_taken(self) -> None:
-        if self.logprobs is not None:
-            self.logprobs.note_taken(self.config, self.lm)
-
-
-@dataclass(frozen=True)
-class _Reply:
-    criteria: tuple[str, ...]
-    prediction: dspy.Prediction | Unscored
-    trace: tuple[Any, ...] = ()
-
-
-def _send(call: _Call, inputs: Mapping[str, str]) -> _Reply:
-    # Threads end in any order, so each keeps its own trace; they are joined in order later.
-    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
-        try:
-            prediction = call.predictor(**inputs, config=dict(call.config))
-        except _UNREADABLE as error:
-            return _without_scores(call, error, ending)
-        except REFUSALS as error:
-            if refused := _refused(call, error):
-                return refused
-            return _send(call.after(error), inputs)
-        call.note_taken()
-        return _with_scores(call, prediction, ending)
-
-
-async def _asend(call: _Call, inputs: Mapping[str, str]) -> _Reply:
-    with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
-        try:
-            prediction = await call.predictor.acall(**inputs, config=dict(call.config))
-        except _UNREADABLE as error:
-            return _without_scores(call, error, ending)
-        except REFUSALS as error:
-            if refused := _refused(call, error):
-                return refused
-            return await _asend(call.after(error), inputs)
-        call.note_taken()
-        return _with_scores(call, prediction, ending)
-
-
-def _no_thoughts(call: _Call) -> Collection[str]:
-    """Return the fields whose tags, in XML, are no thoughts."""
-    fields = call.predictor.signature.output_fields
-    return fields if isinstance(dspy.settings.adapter, dspy.XMLAdapter) else ()
-
-
-def _with_scores(call: _Call, prediction: dspy.Prediction, ending: Ending) -> _Reply:
-    if ending.fault and not is_read_by_field(dspy.settings.adapter):
-        return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {ending.reason}"))
-    return _Reply(call.predictor.criteria, prediction, tuple(dspy.settings.trace))
-
-
-def _without_scores(call: _Call, error: Exception, ending: Ending) -> _Reply:
-    reason = ending.reason or reason_of(error, call.lm)
-    return _Reply(call.predictor.criteria, Unscored(f"no readable reply: {reason}"))
-
-
-def _refused(call: _Call, error: dspy.LMError) -> _Reply | None:
-    """Return a reply without scores if the provider refuses the text, by a filter for example."""
-    if not (isinstance(error, dspy.LMInvalidRequestError) and concerns_the_text(error)):
-        return None
-    reason = f"refused: {reason_of(error, call.lm)}"
-    return _Reply(call.predictor.criteria, Refused(reason, error))
 
 
 def _mean(samples: Sequence[Reading]) -> Reading:

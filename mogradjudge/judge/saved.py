@@ -1,10 +1,11 @@
-"""Reads what a saved judge's file says of it, before DSPy loads it."""
+"""A saved judge's file: what it says before DSPy loads it, and the model that it names."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mogradjudge.judge.predictor import saved_manifest
 from mogradjudge.judge.scores import JudgeSettings
 
 _LARGEST_FILE = 50_000_000  # bytes
+_NOTE = "mogradjudge"  # beside DSPy's versions in the metadata, where DSPy ignores it
 
 
 def saved_judge(path: Path) -> dict[str, Any]:
@@ -51,3 +53,25 @@ def settings_of(saved: Mapping[str, Any]) -> dict[str, Any]:
         for field in fields(JudgeSettings)
         if field.name in settings
     }
+
+
+def note_model(path: Path, model: str | None) -> None:
+    """Add the model's name, and this package's version, to a judge that DSPy has saved as JSON."""
+    import orjson
+
+    state = orjson.loads(path.read_bytes())
+    state["metadata"][_NOTE] = {"model": model, "version": version("mogradjudge")}
+    layout = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE  # as DSPy writes it
+    path.write_bytes(orjson.dumps(state, option=layout))
+
+
+def noted_model(state: Mapping[str, Any]) -> str | None:
+    """Return the name of the model that a judge was saved with; None if its file does not say.
+
+    >>> noted_model({"metadata": {"mogradjudge": {"model": "openai/gpt-4o-mini"}}})
+    'openai/gpt-4o-mini'
+    """
+    match state.get("metadata"):
+        case {"mogradjudge": {"model": str(model)}} if "://" not in model:  # a name, no address
+            return model
+    return None

@@ -120,16 +120,17 @@ def save(path: Path, html: str, pictures: Iterable[Picture]) -> Path:
     return path
 
 
-def render(template: str, **context: Any) -> str:
+def render(template: str, *, scripts: Sequence[str] = (), allowed: str = "", **context: Any) -> str:
     """Render a page; all values are escaped.
 
     The page's policy allows only the page's own script and style, by their hashes, and loads
-    nothing; images must be part of the page.
+    nothing; images must be part of the page. ``scripts`` are further ones of the package, and
+    ``allowed`` is what else the policy allows.
     """
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _asset("report.css"), "\n".join(map(_asset, ("report.js", *scripts)))
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
-        f"style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+        f"style-src '{_digest(style)}'; script-src '{_digest(script)}'{allowed}"
     )
     page = _environment().get_template(template)
     # Both are files of the package, without user input.

@@ -15,7 +15,7 @@ from mogradjudge.data import READ_DEFAULTS, Batch, ReadOptions, load_examples
 from mogradjudge.data.conversations import transcript
 from mogradjudge.data.grouping import found_groups, group_name
 from mogradjudge.errors import SetupError
-from mogradjudge.scoring.output import Cells
+from mogradjudge.judge.cells import Cells
 from mogradjudge.scoring.shards import (
     Machines,
     OnRows,

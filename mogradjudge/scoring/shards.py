@@ -15,6 +15,7 @@ from mogradjudge.concurrency import in_order
 from mogradjudge.criteria import Group
 from mogradjudge.data import Batch, ReadOptions, inputs_of, judgeable, key_of
 from mogradjudge.files import LineLog
+from mogradjudge.judge.cells import Cells, cells_of
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.budget import Budget
@@ -23,7 +24,6 @@ from mogradjudge.lm.metering import booked, layer_held
 from mogradjudge.lm.stop import StopSignal
 from mogradjudge.programs.execution import run_program
 from mogradjudge.programs.first_texts import FirstTexts, refusal_of, refusal_of_all
-from mogradjudge.scoring.output import Cells, cells_of
 
 OnRows: TypeAlias = Callable[[int], None]
 """Called by the scoring thread with the number of newly finished rows."""

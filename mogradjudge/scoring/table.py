@@ -29,6 +29,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.files import LineLog
+from mogradjudge.judge.cells import UNSCORED, Added, prefix_of
 from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
@@ -43,11 +44,8 @@ from mogradjudge.scoring.evaluate import check_ready
 from mogradjudge.scoring.means import CriterionMean, RatedTexts, TableMeans
 from mogradjudge.scoring.options import ScoringOptions
 from mogradjudge.scoring.output import (
-    UNSCORED,
-    Added,
     check_output,
     count_sources,
-    prefix_of,
     with_added,
     with_scores,
     write_output,

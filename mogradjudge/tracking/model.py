@@ -13,11 +13,11 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.files import write_text
+from mogradjudge.judge.cells import Added, cells_of
 from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.optimize.directory import JUDGE, RUBRIC
 from mogradjudge.programs.execution import judging, run_program
-from mogradjudge.scoring.output import Added, cells_of
 from mogradjudge.tracking.destination import import_mlflow
 
 _THREADS = 8

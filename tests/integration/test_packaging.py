@@ -154,7 +154,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ["folder", "extras"],
     [
-        ("mogradjudge", ("figures", "local", "mlflow", "postgres", "ray")),
+        ("mogradjudge", ("figures", "local", "mlflow", "postgres", "ray", "web")),
         ("benchmarks", ("bench", "peers", "test")),
         ("examples", ("test",)),
         ("tests", ("test", "local")),

@@ -20,6 +20,7 @@ ROOMS = [
         "tracking",
         "demo",
         "report",
+        "web",
         "cli",
     ),
     "__main__",

@@ -986,3 +986,57 @@ def test_no_temperature_is_sent_where_none_is_asked_for(where, table, server, tm
         patch.setattr(dspy.LM, "__call__", noted)
         assert call(*compile_words(table, server, tmp_path / "run", "--steps", 1, *words)) == 0
     assert sent and set(sent) == {None}
+
+
+def saved_judge(folder, model="openai/gpt-4o-mini"):
+    with dspy.context(lm=dspy.LM(model)):
+        MultiCriteriaJudge(RUBRIC).save(folder / "judge.json")
+    return folder / "judge.json"
+
+
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_the_judges_own_model_is_used_where_none_is_given(command, table, server, tmp_path, capsys):
+    judge = saved_judge(tmp_path)
+    out = ["--out", tmp_path / "scores.csv"] if command == "score" else []
+    assert call(command, judge, table, "--api-base", server.url, *out) == 0
+    assert "openai/gpt-4o-mini" in capsys.readouterr().err
+
+
+def test_another_model_than_the_judges_own_is_said(table, server, tmp_path, capsys):
+    judge = saved_judge(tmp_path, "openai/another")
+    assert call("evaluate", judge, table, *lm(server)) == 0
+    told = capsys.readouterr().err
+    assert "openai/another" in told and "openai/gpt-4o-mini" in told
+
+
+def test_a_judge_without_a_models_name_asks_for_one(table, tmp_path, capsys):
+    MultiCriteriaJudge(RUBRIC).save(tmp_path / "judge.json")
+    assert call("evaluate", tmp_path / "judge.json", table) == 2
+    assert "--lm" in capsys.readouterr().err
+
+
+def test_show_prints_instructions_and_the_prompt_of_a_text_of_the_run(
+    table, server, tmp_path, capsys
+):
+    assert call(*compile_words(table, server, tmp_path / "run", "--steps", 1)) == 0
+    capsys.readouterr()
+    assert call("show", tmp_path / "run", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["settings"]["model"] == "openai/gpt-4o-mini"
+    assert "Criterion: fluency" in shown["instructions"]["all"]
+    texts = {example["output"] for example in toy_examples(RUBRIC, 24)}
+    assert any(text in shown["prompts"]["all"][-1]["content"] for text in texts)
+    assert call("show", tmp_path / "run" / "judge.json") == 0
+    assert "Criterion: fluency" in capsys.readouterr().out
+
+
+def test_show_has_placeholders_where_no_run_is_beside_the_judge(tmp_path, capsys):
+    assert call("show", saved_judge(tmp_path)) == 0
+    assert f"({RUBRIC.inputs[0]})" in capsys.readouterr().out
+
+
+def test_a_port_in_use_is_one_line(server, tmp_path, capsys):
+    port = server.url.split(":")[2].split("/")[0]
+    judge = saved_judge(tmp_path)
+    assert call("serve", judge, "--api-base", server.url, "--port", port) == 2
+    assert port in capsys.readouterr().err.splitlines()[-1]

@@ -37,7 +37,7 @@ def modules(code: str, **environment: str) -> set[str]:
         ["--help"],
         ["--version"],
         ["completion", "zsh"],
-        *([name, "--help"] for name in ("demo", "compile", "search", "score", "evaluate")),
+        *([name, "--help"] for name in ("demo", "compile", "search", "score", "serve", "label")),
     ],
     ids=" ".join,
 )

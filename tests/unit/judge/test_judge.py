@@ -954,3 +954,42 @@ class TestHostileTexts:
     def test_a_harmless_text_arrives_as_it_is(self):
         text = 'a < b, [[1]], "x"\n\n# Title\n  {"k": 1} 100 % & <b>bold</b>'
         assert text in user(sent_for("chat", {**BENIGN, "output": text}))
+
+
+def test_a_saved_judge_names_its_model_also_after_another_save(tmp_path):
+    path, judge = tmp_path / "judge.json", MultiCriteriaJudge(RUBRIC)
+    with dspy.context(lm=fake_lm(FunctionEngine(lambda _: ""))):
+        judge.save(path)
+    loaded = MultiCriteriaJudge.from_saved(path)
+    assert (judge.model, loaded.model) == (None, "fake/model")
+    loaded.save(tmp_path / "again.json")
+    assert MultiCriteriaJudge.from_saved(tmp_path / "again.json").model == "fake/model"
+    judge.load(path)
+    assert judge.model == "fake/model"
+
+
+def test_a_judge_of_an_earlier_version_has_no_models_name(tmp_path):
+    path = tmp_path / "judge.json"
+    dspy.Module.save(MultiCriteriaJudge(RUBRIC), path)
+    assert MultiCriteriaJudge.from_saved(path).model is None
+
+
+def test_a_judge_that_was_saved_with_its_lm_names_that_one(tmp_path):
+    from mogradjudge.programs.saving import save_program
+
+    judge = MultiCriteriaJudge(RUBRIC)
+    judge.set_lm(dspy.LM("openai/own-model", api_key="secret-key"))
+    with dspy.context(lm=fake_lm(FunctionEngine(lambda _: ""))):
+        save_program(judge, tmp_path / "judge.json")
+    assert MultiCriteriaJudge.from_saved(tmp_path / "judge.json").model == "openai/own-model"
+    assert "secret-key" not in (tmp_path / "judge.json").read_text()
+
+
+@pytest.mark.parametrize("adapter", [None, dspy.JSONAdapter(), dspy.XMLAdapter()])
+@pytest.mark.parametrize("layout", ["combined", "separate"])
+def test_the_prompts_are_those_that_are_sent(adapter, layout):
+    _, requests = rate("", adapter, layout=layout)
+    with dspy.context(adapter=adapter):
+        prompts = MultiCriteriaJudge(RUBRIC, layout=layout).prompts(**TEXT)
+    shown = {(messages[0]["content"], messages[-1]["content"]) for messages in prompts.values()}
+    assert shown == {(system(request), user(request)) for request in requests}

@@ -556,7 +556,7 @@ def test_an_input_is_read_from_its_column(kind, tmp_path):
 
 
 def test_unscored_is_told_apart_from_a_low_score():
-    from mogradjudge.scoring.output import cells_of
+    from mogradjudge.judge.cells import cells_of
 
     cells = cells_of(Unscored("too long"), ("fluency",))
     assert cells == {"fluency": None, "fluency_source": None, "fluency_unscored": "too long"}

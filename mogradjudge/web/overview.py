@@ -1,0 +1,188 @@
+"""One page over all runs, searches and benchmark results under a folder, live while they run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from mogradjudge.display.terminal import number
+from mogradjudge.errors import MogradError, SetupError
+from mogradjudge.files import LineLog, read_json
+from mogradjudge.optimize.directory import EVENTS, RESULT
+from mogradjudge.optimize.event_log import read_events
+from mogradjudge.optimize.events import Event, ResultConfirmed, RunStarted, SeedScored, StepEnded
+from mogradjudge.report.write import REPORT, render, write_report
+
+_SEARCH, _STUDY, _BENCHMARK = "search.json", "study.sqlite3", "report.md"
+_DEEPEST = 6  # folders below the one that is shown
+_AT_WORK = 600  # seconds since the last change
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the page; ``file`` is what grows while the work goes on."""
+
+    kind: str
+    name: str
+    file: Path
+    ended: bool
+    progress: str = ""
+    agreement: str = ""
+    note: str = ""
+
+    @property
+    def changed(self) -> float:
+        """When the work was last written, in seconds since the epoch."""
+        return self.file.stat().st_mtime
+
+    @property
+    def state(self) -> str:
+        """What the work is doing."""
+        if self.ended:
+            return "ended"
+        return "running" if time.time() - self.changed < _AT_WORK else "not ended"
+
+
+class Overview:
+    """Answers with the page, its rows, and the report of each."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise SetupError(f"{folder} is no folder. Give one that holds runs.")
+        self.folder = folder.resolve()
+
+    @property
+    def routes(self) -> list[Route]:
+        """The page's addresses."""
+        return [
+            Route("/", self.page),
+            Route("/rows", self.rows),
+            Route("/report/{name:path}", self.report),
+        ]
+
+    def entries(self) -> list[Entry]:
+        """Return all that there is, last changed first."""
+        entries = [_read(self.folder, path) for path in _folders(self.folder)]
+        return sorted(entries, key=lambda entry: -entry.changed)
+
+    async def page(self, request: Request) -> HTMLResponse:
+        """Answer with the page."""
+        return HTMLResponse(await run_in_threadpool(self._html, "view.html.j2"))
+
+    async def rows(self, request: Request) -> HTMLResponse:
+        """Answer with the table's rows alone."""
+        return HTMLResponse(await run_in_threadpool(self._html, "view_rows.html.j2"))
+
+    async def report(self, request: Request) -> HTMLResponse:
+        """Answer with the report of a folder that is listed."""
+        name = request.path_params["name"]
+        known = {_name(self.folder, path): path for path in _folders(self.folder)}
+        if name not in known:
+            raise HTTPException(404, f"There is no run, search or benchmark {name!r}.")
+        return HTMLResponse(await run_in_threadpool(_report, known[name]))
+
+    def _html(self, template: str) -> str:
+        return render(
+            template,
+            scripts=("view.js",),
+            allowed="; connect-src 'self'",
+            title=f"Runs in {self.folder.name}",
+            subtitle=str(self.folder),
+            contents=(),
+            entries=self.entries(),
+            now=time.time(),
+        )
+
+
+def _folders(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+    """Yield the folders that hold something to show; links are not followed."""
+    if any((folder / name).is_file() for name in (EVENTS, _SEARCH, _STUDY, _BENCHMARK)):
+        yield folder
+    if not depth:
+        return
+    for path in sorted(_entries(folder)):
+        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
+            yield from _folders(path, depth - 1)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:  # it may be gone, or not ours to read
+        return []
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _read(folder: Path, path: Path) -> Entry:
+    name = _name(folder, path)
+    if (path / EVENTS).is_file():
+        file = path / EVENTS
+        entry = Entry("run", name, file, (path / RESULT).exists())
+        read = _run
+    elif (path / _SEARCH).is_file() or (path / _STUDY).is_file():
+        ended = (path / _SEARCH).is_file()
+        entry = Entry("search", name, path / (_SEARCH if ended else _STUDY), ended)
+        read = _search
+    else:
+        return Entry("benchmark", name, path / _BENCHMARK, ended=True)
+    status = entry.file.stat()
+    try:
+        return replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
+    except MogradError as error:
+        return replace(entry, note=str(error))
+
+
+@lru_cache(1000)
+def _run(events: Path, changed: int, size: int) -> dict[str, Any]:
+    """Read a run's figures; those of a file that has not changed are remembered."""
+    last: dict[type[Event], Event] = {}
+    for line in read_events(LineLog(events)):
+        last[type(line.event)] = line.event
+    started, seed, step = last.get(RunStarted), last.get(SeedScored), last.get(StepEnded)
+    confirmed = last.get(ResultConfirmed)
+    steps = started.steps if isinstance(started, RunStarted) else 0
+    figures: dict[str, Any] = {"progress": f"0 of {steps} steps"}
+    if isinstance(seed, SeedScored):
+        figures["agreement"] = number(seed.agreement.get("mean"))
+    if isinstance(step, StepEnded):
+        figures["progress"] = f"{step.step} of {steps} steps, {step.calls} calls in the last one"
+        figures["agreement"] += f" → {number(step.agreement.get('mean'))}"
+    if isinstance(confirmed, ResultConfirmed):
+        figures["note"] = confirmed.sentence
+    return figures
+
+
+@lru_cache(1000)
+def _search(file: Path, changed: int, size: int) -> dict[str, Any]:
+    if file.name != _SEARCH:
+        return {}
+    result = read_json(file, "Run the search again to write it anew.")
+    best = result.get("best") or {}
+    return {
+        "progress": f"{len(result.get('trials', ()))} trials",
+        "agreement": number((best.get("agreement") or {}).get("mean")),
+    }
+
+
+def _report(path: Path) -> str:
+    """Return a report as it is now; a benchmark's is the one that was written."""
+    if not (path / EVENTS).exists() and not (path / _SEARCH).exists():
+        if not (path / REPORT).exists():
+            raise HTTPException(404, f"{path.name} has no report yet.")
+        return (path / REPORT).read_text(encoding="utf-8")
+    with TemporaryDirectory() as folder:
+        return write_report(path, Path(folder) / REPORT).read_text(encoding="utf-8")

@@ -1,0 +1,167 @@
+"""A server on one address: its token, its headers, its errors as JSON, and its end."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mogradjudge.errors import MogradError, SetupError
+
+LOCAL = ("127.0.0.1", "localhost")
+_GRACE = 30  # seconds for the requests in flight at the end
+_COOKIE, _QUERY = "mogradjudge-token", "token"
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def application(
+    routes: Sequence[Route], host: str, token: str | None, *, pages: bool = False
+) -> Starlette:
+    """Make an application.
+
+    Args:
+        routes: What it answers; ``/health`` is open to everybody.
+        host: The address that it is bound to. On a local one it answers only requests that name it,
+            so that no page from elsewhere reaches it by a name of its own.
+        token: What a request must carry; None for no token.
+        pages: Whether the token may come in the URL, and is kept in a cookie.
+    """
+    hosts = list(LOCAL) if host in LOCAL else ["*"]
+    return Starlette(
+        routes=list(routes),
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
+            Middleware(_Guard, token=token, pages=pages),
+        ],
+        exception_handlers={HTTPException: _refused, MogradError: _failed, Exception: _failed},
+    )
+
+
+def run(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Answer until Ctrl-C or SIGTERM; requests in flight are answered before the end.
+
+    Args:
+        app: The application.
+        host: The address to bind to.
+        port: The port; 0 takes a free one.
+        announce: Called with the server's URL once it is bound.
+
+    Raises:
+        SetupError: If the address cannot be bound.
+    """
+    try:
+        bound = socket.create_server((host, port))
+    except OSError as error:
+        raise SetupError(
+            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Give another --port."
+        ) from error
+    # No log: it would hold addresses with tokens, and errors that quote texts.
+    config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False)
+    config.timeout_graceful_shutdown = _GRACE
+    signal.signal(signal.SIGTERM, _stop)
+    with bound:
+        announce(f"http://{host}:{bound.getsockname()[1]}")
+        try:
+            uvicorn.Server(config).run(sockets=[bound])
+        except KeyboardInterrupt:  # uvicorn has answered what was in flight
+            return
+
+
+def _stop(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def error(status: int, line: str) -> JSONResponse:
+    """Make the answer to a request that is refused or has failed."""
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}
+    return JSONResponse({"error": " ".join(line.split())}, status, headers.get(status))
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, HTTPException)
+    return error(refusal.status_code, refusal.detail)
+
+
+async def _failed(request: Request, failure: Exception) -> Response:
+    if isinstance(failure, MogradError):
+        return error(422 if isinstance(failure, SetupError) else 500, str(failure))
+    return error(500, f"The request failed ({type(failure).__name__}).")
+
+
+class _Guard:
+    """Asks for the token, and adds headers that keep pages and answers to themselves."""
+
+    def __init__(self, app: ASGIApp, token: str | None, *, pages: bool) -> None:
+        self.app, self.token, self.pages = app, token, pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        answer = self._answer(Request(scope)) or self.app
+        await answer(scope, receive, with_headers)
+
+    def _answer(self, request: Request) -> Response | None:
+        """Return the answer if the request gets no further: it lacks the token, or brings it."""
+        if self.token is None or request.url.path == "/health":
+            return None
+        if self.pages and self._is_token(request.query_params.get(_QUERY)):
+            # The token leaves the address, which a browser keeps and shows.
+            moved = RedirectResponse(request.url.path, 303)
+            moved.set_cookie(self._cookie(request), self.token, httponly=True, samesite="strict")
+            return moved
+        scheme, _, word = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._is_token(word):
+            return None
+        if self.pages and self._is_token(request.cookies.get(self._cookie(request))):
+            return None
+        return error(401, "The token is missing or wrong.")
+
+    def _is_token(self, word: str | None) -> bool:
+        return word is not None and secrets.compare_digest(word.encode(), str(self.token).encode())
+
+    def _cookie(self, request: Request) -> str:
+        return f"{_COOKIE}-{request.url.port}"  # cookies do not tell ports apart
+
+
+async def body_of(request: Request, most_bytes: int) -> Any:
+    """Read a request's JSON.
+
+    Raises:
+        HTTPException: If it is too long or no JSON.
+    """
+    import orjson
+
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            raise HTTPException(413, f"The body must have at most {most_bytes} bytes.")
+    try:
+        return orjson.loads(bytes(body))
+    except ValueError as fault:
+        raise HTTPException(400, f"The body must be JSON: {fault}.") from fault

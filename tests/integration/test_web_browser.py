@@ -1,0 +1,129 @@
+"""The local pages in a real browser: rating by the keyboard alone, and runs that are followed."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+
+from chromium import browser, find_chromium
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.web.labelling import Labelling
+from mogradjudge.web.labels import Labels
+from mogradjudge.web.overview import Overview
+from mogradjudge.web.server import application
+from report_runs import told, written
+
+CHROMIUM = find_chromium()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
+]
+RUBRIC = Rubric(
+    ["reply"],
+    [Criterion("tone", "Is it kind?", (1, 5)), Criterion("style", "Is it good?", (0, 2))],
+)
+
+
+@contextmanager
+def answering(routes):
+    app = application(routes, "127.0.0.1", "open-sesame", pages=True)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def tab():
+    with browser(CHROMIUM) as page:
+        yield page
+
+
+def go(tab, url, until):
+    tab.events.clear()
+    tab.call("Page.navigate", url=url)
+    wait(tab, until)
+
+
+def wait(tab, until):
+    for _ in range(200):
+        if tab.js(f"document.readyState === 'complete' && Boolean({until})"):
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError(f"never: {until}")
+
+
+def type_keys(tab, keys):
+    for key in keys:
+        tab.press(key, text="\r" if key == "Enter" else key if len(key) == 1 else "")
+
+
+def test_two_raters_rate_with_the_keyboard_and_see_their_agreement(tab, tmp_path):
+    labels = Labels([{"reply": f"Text {n} <b>"} for n in range(3)], RUBRIC, tmp_path / "l.csv")
+    with answering(Labelling(labels).routes) as url:
+        for rater in ("ann", "bob o'hara & co"):
+            go(tab, f"{url}/?token=open-sesame", "document.getElementById('start')")
+            type_keys(tab, [*rater, "Enter"])
+            for number in range(3):
+                wait(tab, f"document.title.startsWith('{number} of 3')")
+                wait(tab, "document.querySelector('fieldset :focus')")
+                type_keys(tab, ["2", "Backspace", str(number + 3), "1", "Enter"])
+            wait(tab, "document.title.startsWith('3 of 3')")
+            assert tab.complaints() == []
+        assert "100 %" in tab.js("document.querySelector('main').textContent")
+        assert "token" not in tab.js("location.href")
+        hosts = {address.split("/")[2] for address in tab.requests() if "://" in address}
+        assert hosts == {url.split("/")[2]}
+    for rater in ("ann", "bob o'hara & co"):
+        scores = [labels.scores(rater, key)["tone"] for key in labels.order(rater)]
+        assert scores == [3, 4, 5]
+
+
+def test_what_is_missing_is_said_and_nothing_is_saved(tab, tmp_path):
+    labels = Labels([{"reply": "A text"}], RUBRIC, tmp_path / "l.csv")
+    with answering(Labelling(labels, "ann").routes) as url:
+        go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset :focus')")
+        type_keys(tab, ["3", "Enter"])
+        wait(tab, "document.getElementById('status').textContent.includes('style')")
+        assert labels.done("ann") == 0
+        type_keys(tab, ["9"])  # off the scale
+        assert tab.js("document.querySelectorAll(':checked').length") == 1
+
+
+def test_a_view_follows_a_run_without_a_reload(tab, tmp_path):
+    run = written(tmp_path / "run", told(1, ("fluency",), "A text."))
+    (run / "result.json").unlink(missing_ok=True)
+    events = run / "events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(lines[:2]))
+    with answering(Overview(tmp_path).routes) as url:
+        go(tab, f"{url}/?token=open-sesame", "document.getElementById('rows')")
+        assert "0 of" in tab.js("document.getElementById('rows').textContent")
+        events.write_text("".join(lines))
+        wait(tab, "document.getElementById('rows').textContent.includes('1 of')")
+        assert tab.complaints() == []
+        go(tab, f"{url}/report/run", "document.querySelector('h1')")
+        assert tab.complaints() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_pages_fit_a_phone_and_follow_the_colours(tab, tmp_path, scheme, width):
+    text = "A long text that a rater reads. " * 60
+    labels = Labels([{"reply": text}], RUBRIC, tmp_path / "l.csv")
+    with answering([*Labelling(labels, "ann").routes]) as url:
+        tab.size(width)
+        tab.media(prefers_color_scheme=scheme)
+        go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset')")
+        assert tab.js("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.js("scrollY") == 0  # the text is seen first
+        ground = tab.js("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+        tab.shoot(tmp_path / "label.png")

@@ -1,0 +1,151 @@
+"""Ratings by hand: what is kept, what a rater sees, and what `load_examples` reads of it."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.data import load_examples
+from mogradjudge.errors import SetupError
+from mogradjudge.web.labelling import Labelling
+from mogradjudge.web.labels import Labels
+from mogradjudge.web.server import application
+
+RUBRIC = Rubric(
+    ["reply"],
+    [
+        Criterion("tone", "Is it kind?", (1, 5), levels={5: "very <kind>"}),
+        Criterion("style", "Good?", (0, 2)),
+    ],
+    group="doc",
+    rater="who",
+)
+TEXTS = [{"reply": f"Text {number}, <i>as\nit</i> is", "doc": number // 2} for number in range(6)]
+
+
+def labels(out, texts=TEXTS, rubric=RUBRIC):
+    return Labels(texts, rubric, out)
+
+
+def rate_all(kept, rater, shift=0):
+    for place, key in enumerate(kept.texts):
+        kept.rate(rater, key, {"tone": 1 + (place + shift) % 5, "style": place % 3})
+
+
+def pages(kept, rater=None):
+    return TestClient(
+        application(Labelling(kept, rater).routes, "127.0.0.1", None, pages=True),
+        "http://127.0.0.1",
+    )
+
+
+def test_the_file_is_what_examples_are_loaded_from(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "ann")
+    rate_all(kept, "bob", shift=1)
+    examples = load_examples(tmp_path / "labels.csv", RUBRIC)
+    assert len(examples) == 6
+    assert {rating.rater for rating in examples[0].single_ratings} == {"ann", "bob"}
+    assert examples[0].human_tone == 1.5
+    assert len({example.group for example in examples}) == 3
+
+
+def test_a_later_start_goes_on_and_a_second_rating_replaces_the_first(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "ann")
+    first = next(iter(kept.texts))
+    kept.rate("ann", first, {"tone": 5, "style": 0})
+    again = labels(tmp_path / "labels.csv")
+    assert again.done("ann") == 6 and again.done("bob") == 0
+    assert again.scores("ann", first) == {"tone": 5, "style": 0}
+    assert len(load_examples(tmp_path / "labels.csv", RUBRIC)) == 6
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+@settings(max_examples=30, deadline=None)
+def test_any_text_comes_back_from_the_file(tmp_path_factory, texts):
+    out = tmp_path_factory.mktemp("labels") / "labels.csv"
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?")])
+    rows = [{"reply": text} for text in [*texts, "not blank"]]
+    kept = labels(out, rows, rubric)
+    for key in kept.texts:
+        kept.rate('ann, or "bob"', key, {"tone": 3})
+    assert labels(out, rows, rubric).done('ann, or "bob"') == len(kept.texts)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"tone": 3},
+        {"tone": 6, "style": 0},
+        {"tone": 3, "style": "1"},
+        {"tone": 2.5, "style": 0},
+        {},
+    ],
+)
+def test_a_rating_that_is_not_whole_is_not_taken(tmp_path, scores):
+    kept = labels(tmp_path / "labels.csv")
+    web = pages(kept)
+    body = {"rater": "ann", "text": next(iter(kept.texts)), "scores": scores}
+    assert web.post("/rate", json=body).status_code == 422
+    assert not kept.out.exists()
+
+
+def test_a_file_of_something_else_is_never_written_over(tmp_path):
+    out = tmp_path / "labels.csv"
+    out.write_text("a,b\n1,2\n")
+    with pytest.raises(SetupError, match="columns"):
+        labels(out)
+    rate_all(labels(tmp_path / "of_all.csv"), "ann")
+    with pytest.raises(SetupError, match="rating"):
+        labels(tmp_path / "of_all.csv", TEXTS[:2])
+    assert out.read_text() == "a,b\n1,2\n"
+
+
+def test_a_rater_sees_no_score_of_another_before_the_end(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "ann")
+    web = pages(kept)
+    page = web.get("/?rater=bob").text.partition("<main")[2].partition("<script")[0]
+    assert "checked" not in page and "ann" not in page and "Agreement" not in page
+    assert "&lt;i&gt;as" in page and "very &lt;kind&gt;" in page
+    own = web.get(f"/?rater=ann&text={next(iter(kept.texts))}").text
+    assert own.count(" checked>") == 2
+
+
+def test_raters_have_orders_of_their_own_that_stay(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    assert kept.order("ann") == kept.order("ann")
+    assert sorted(kept.order("ann")) == sorted(kept.order("bob")) != kept.order("ann")
+    assert kept.order("ann") != kept.order("bob")
+
+
+def test_the_end_shows_how_the_raters_agree(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "ann")
+    assert "second rater" in pages(kept).get("/?rater=ann").text
+    rate_all(kept, "bob", shift=5)
+    tone, style = kept.agreement()
+    assert (tone.texts, tone.equal, style.one_rater) == (6, 1.0, 1.0)
+    assert "100 %" in pages(kept).get("/?rater=bob").text
+
+
+def test_with_one_rater_nobody_gives_another_name(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    web = pages(kept, "ann")
+    assert 'data-rater="ann"' in web.get("/?rater=bob").text
+    body = {"rater": "bob", "text": next(iter(kept.texts)), "scores": {"tone": 1, "style": 0}}
+    assert web.post("/rate", json=body).status_code == 422
+
+
+def test_texts_of_a_table_are_read_once_each(tmp_path):
+    table = tmp_path / "texts.jsonl"
+    rows = [*TEXTS, TEXTS[0], {"reply": "  ", "doc": 9}]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert len(Labels.of(str(table), RUBRIC, tmp_path / "labels.csv").texts) == 6
+    with pytest.raises(SetupError, match="reply"):
+        table.write_text(json.dumps({"other": 1}))
+        Labels.of(str(table), RUBRIC, tmp_path / "labels.csv")

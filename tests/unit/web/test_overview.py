@@ -1,0 +1,95 @@
+"""The page over runs: what it lists, what it follows, and who may read it."""
+
+import json
+import os
+import time
+
+import pytest
+from starlette.testclient import TestClient
+
+from mogradjudge.errors import SetupError
+from mogradjudge.web.overview import Overview
+from mogradjudge.web.server import application
+from report_runs import told, written
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "<b>ann").mkdir()
+    written(tmp_path / "<b>ann" / "run", told(1, ("fluency",), "A text."))
+    (tmp_path / "search").mkdir()
+    best = {"best": {"agreement": {"mean": 0.5}}, "trials": [{}, {}]}
+    (tmp_path / "search" / "search.json").write_text(json.dumps(best))
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "report.md").write_text("# Report")
+    (tmp_path / "bench" / "report.html").write_text("<p>the benchmark</p>")
+    return tmp_path
+
+
+def pages(folder, token="open-sesame"):
+    app = application(Overview(folder).routes, "127.0.0.1", token, pages=True)
+    return TestClient(app, "http://127.0.0.1:8001")
+
+
+def let_in(folder):
+    web = pages(folder)
+    assert web.get("/?token=open-sesame").url.query == b""  # the token leaves the address
+    return web
+
+
+def test_the_page_lists_runs_searches_and_benchmarks_with_links(folder):
+    text = let_in(folder).get("/").text
+    assert "&lt;b&gt;ann/run" in text and "<b>ann" not in text
+    assert "2 trials" in text and "0.500" in text
+    for name in ("%3Cb%3Eann/run", "search", "bench"):
+        assert f'href="/report/{name}"' in text
+
+
+def test_a_report_is_made_of_what_is_there_now_and_the_folder_stays_as_it_is(folder):
+    run = folder / "<b>ann" / "run"
+    before = sorted(path.name for path in run.iterdir())
+    web = let_in(folder)
+    assert "<h1>" in web.get("/report/%3Cb%3Eann/run").text
+    assert web.get("/report/bench").text == "<p>the benchmark</p>"
+    assert sorted(path.name for path in run.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "%2e%2e", "%2e%2e/secret", "/etc", "bench/report.html"]
+)
+def test_only_what_is_listed_can_be_read(folder, name):
+    assert let_in(folder).get(f"/report/{name}").status_code == 404
+
+
+def test_nobody_reads_it_without_the_token(folder):
+    web = pages(folder)
+    for address in ("/", "/rows", "/report/bench", "/?token=wrong"):
+        assert web.get(address).status_code == 401
+
+
+def test_a_run_is_followed_while_it_grows(folder):
+    run, web = folder / "<b>ann" / "run", let_in(folder)
+    (run / "result.json").unlink(missing_ok=True)
+    assert "running" in web.get("/rows").text
+    events = run / "events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    cut = next(n for n, line in enumerate(lines) if '"StepEnded"' in line)
+    events.write_text("".join(lines[:cut]))
+    assert "0 of" in web.get("/rows").text
+    events.write_text("".join(lines))
+    assert "1 of" in web.get("/rows").text
+    os.utime(events, (time.time() - 3600,) * 2)
+    assert "not ended" in web.get("/rows").text
+
+
+def test_a_damaged_run_is_a_line_and_hides_no_other(folder):
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "events.jsonl").write_text('{"event": "Nothing"}\n')
+    text = let_in(folder).get("/rows").text
+    assert "Line 1" in text and "2 trials" in text
+
+
+def test_an_empty_folder_says_so_and_a_missing_one_is_refused(tmp_path):
+    assert "yet" in let_in(tmp_path).get("/").text
+    with pytest.raises(SetupError, match="none"):
+        Overview(tmp_path / "none")

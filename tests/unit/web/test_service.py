@@ -1,0 +1,133 @@
+"""A judge as a service: what it answers, what it refuses, and what it never tells."""
+
+import json
+
+import dspy
+import pytest
+from dspy.lm15 import ServerError
+from starlette.testclient import TestClient
+
+from engines import FunctionEngine, fake_lm, in_chat, user
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.web.server import application
+from mogradjudge.web.service import Limits, Service
+
+RUBRIC = Rubric(["reply"], [Criterion("tone", "Is it kind?"), Criterion("style", "Good?")])
+SECRET = "sk-secret-key-0123456789abcdef"
+
+
+def replied(request):
+    if "DOWN" in user(request):
+        raise ServerError(f"no server for {SECRET}")
+    return in_chat({"tone": 4, "style": "x" if "ODD" in user(request) else 2})
+
+
+def service(limits=None, reply=replied):
+    engine = FunctionEngine(reply)
+    with dspy.context(lm=fake_lm(engine)):
+        return Service(MultiCriteriaJudge(RUBRIC), limits or Limits()), engine
+
+
+def client(limits=None, token=None, host="127.0.0.1", reply=replied):
+    answering, _ = service(limits, reply)
+    app = application(answering.routes, host, token)
+    return TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+
+
+def test_one_text_is_answered_with_an_object_and_a_list_with_a_list():
+    web = client()
+    one = web.post("/rate", json={"reply": "Yes."}).json()
+    assert (one["tone"], one["style"], one["style_unscored"]) == (4, 2, None)
+    many = web.post("/rate", json=[{"reply": "Yes."}, {"reply": "ODD", "id": 3}])
+    assert [row["style"] for row in many.json()] == [2, None]
+    assert "style" in many.json()[1]["style_unscored"]
+    assert many.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        (b"{", 400, "JSON"),
+        (b"3", 422, "1"),
+        (b"[]", 422, "0"),
+        (b"{}", 422, "reply"),
+        (b'[{"reply": "Yes."}, {"reply": " "}]', 422, "2"),
+        (b'{"reply": ["Yes."]}', 422, "reply"),
+        (b'{"reply": "1234567890123"}', 413, "13"),
+        (json.dumps([{"reply": "Yes."}] * 4).encode(), 413, "4"),
+        (b" " * 100_000, 413, "bytes"),
+    ],
+)
+def test_what_cannot_be_rated_is_refused_in_one_line_of_json(body, status, word):
+    answering, engine = service(Limits(items=3, characters=12))
+    web = TestClient(application(answering.routes, "127.0.0.1", None), "http://127.0.0.1")
+    answer = web.post("/rate", content=body)
+    assert answer.status_code == status
+    assert word in answer.json()["error"] and "\n" not in answer.json()["error"]
+    assert engine.requests == []
+
+
+def test_a_token_is_asked_for_but_not_for_health():
+    web = client(token="open sesame")
+    assert web.post("/rate", json={"reply": "Yes."}).status_code == 401
+    wrong = {"Authorization": "Bearer wrong"}
+    assert web.post("/rate", json={"reply": "Yes."}, headers=wrong).status_code == 401
+    assert web.get("/openapi.json?token=open sesame").status_code == 401  # for pages alone
+    right = {"Authorization": "Bearer open sesame"}
+    assert web.post("/rate", json={"reply": "Yes."}, headers=right).status_code == 200
+    assert web.get("/health").json()["status"] == "ok"
+
+
+def test_a_local_service_does_not_answer_to_another_name():
+    hostile = {"host": "attacker.example"}
+    assert client().get("/health", headers=hostile).status_code == 400
+    assert client(host="0.0.0.0").get("/health", headers=hostile).status_code == 200
+
+
+def test_a_failing_provider_is_an_error_without_the_key():
+    answer = client().post("/rate", json={"reply": "DOWN"})
+    assert answer.status_code == 502
+    assert "no server" in answer.json()["error"] and SECRET not in answer.text
+
+
+def test_an_error_of_the_program_tells_nothing_of_the_text():
+    def broken(request):
+        raise RuntimeError(user(request))
+
+    answer = client(reply=broken).post("/rate", json={"reply": "private words"})
+    assert answer.status_code in (500, 502)
+    assert "error" in answer.json()
+
+
+def test_unknown_addresses_and_methods_are_json_too():
+    assert "error" in client().get("/nothing").json()
+    assert client().get("/rate").status_code == 405
+
+
+def test_texts_of_all_requests_share_the_limits():
+    answering, _ = service(Limits(calls=2, waiting=3))
+    web = TestClient(application(answering.routes, "127.0.0.1", None), "http://127.0.0.1")
+    refused = web.post("/rate", json=[{"reply": str(number)} for number in range(4)])
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert web.post("/rate", json=[{"reply": str(number)} for number in range(3)]).is_success
+    assert answering.waiting == 0
+    assert sum(row.calls for row in answering._ledger.rows) == 3  # what --max-rpm counts
+
+
+def test_the_description_names_inputs_scores_and_limits():
+    description = client(Limits(items=7)).get("/openapi.json").json()
+    rate = description["paths"]["/rate"]["post"]
+    one, many = rate["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert one["required"] == ["reply"] and many["maxItems"] == 7
+    scores = rate["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"][0]
+    assert set(scores["properties"]) >= {"tone", "style", "tone_unscored"}
+
+
+def test_no_prompt_is_kept():
+    answering, _ = service()
+    lm = answering._settings["lm"]
+    web = TestClient(application(answering.routes, "127.0.0.1", None), "http://127.0.0.1")
+    web.post("/rate", json={"reply": "private words"})
+    assert "private words" not in repr(lm.history)
+    assert lm.cache is False
