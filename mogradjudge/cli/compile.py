@@ -140,11 +140,8 @@ def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> 
 
     if loudness() is Loudness.QUIET or (Path(out) / STATE).exists():
         return
-    try:
-        for line in describe_job(options, ready):
-            note(line)
-    except SetupError as error:  # if it is the user's, the run itself says so
-        note(f"There is no estimate: {error}")
+    for line in describe_job(options, ready):
+        note(line)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Go on?", default=True, abort=True, err=True)
 
@@ -194,7 +191,7 @@ def _report(out: Path, *, as_json: bool) -> None:
     except SetupError as error:
         tell(f"There is no report: {error}")
     else:
-        tell(f"The report is in {path}.") if as_json else say(f"The report is in {path}.")
+        (note if as_json else say)(f"The report is in {path}.")
 
 
 def _advise(result: Mapping[str, Any], out: str) -> None:

@@ -68,8 +68,7 @@ def compose_command(
     that no RUN has read (--held-out). Run the same command again to resume.
 
     \b
-    mogradjudge compose tone-run style-run ratings.csv --held-out --max-calls-per-text 1
-                        --lm openai/gpt-4o-mini --out composed
+    mogradjudge compose tone-run style-run ratings.csv --lm openai/gpt-4o-mini --out composed
     """
     from mogradjudge.composition.compose import (
         ComposeOptions,

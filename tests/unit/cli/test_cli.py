@@ -710,7 +710,8 @@ def test_a_run_by_any_measure_can_be_estimated(measure, table, capsys):
 def test_estimate_sends_nothing_and_bounds_the_calls(table, server, tmp_path, capsys):
     server.reset()
     whole = compile_words(table, server, tmp_path / "run", "--skip-tolerance", "none")
-    words = [word for word in whole[1:] if word not in ("--out", tmp_path / "run")]
+    only_compile = ("--out", tmp_path / "run", "--no-report")
+    words = [word for word in whole[1:] if word not in only_compile]
     assert call("estimate", *words, "--json") == 0
     assert not server.calls
     estimated = {row["role"]: row for row in json.loads(capsys.readouterr().out)}
@@ -734,8 +735,10 @@ BAD = {
     ),
     "a score off its scale": (lambda t: edited(t, '_fluency": 5.0', '_fluency": 9'), "9"),
     "an unknown key": (
-        lambda t: edited(t.parent / "rubric.toml", "definition", "definitoin"),
-        "definitoin",
+        lambda t: edited(
+            t.parent / "rubric.toml", 'human = "human_fl', 'wieght = 2\nhuman = "human_fl'
+        ),
+        "wieght",
     ),
 }
 

@@ -30,7 +30,7 @@ def offered(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "values"),
     [
-        (["comp"], ["compile", "completion"]),
+        (["comp"], ["compare", "compile", "completion", "compose"]),
         (["compile", "--mode", ""], ["SSS", "SSC", "SCC", "CCC"]),
         (["compile", "--layout", "s"], ["separate"]),
         (["compile", "--score-rule", ""], ["integer", "expected", "mean_of_n"]),

@@ -279,7 +279,7 @@ def test_several_values_have_a_front(table, server, tmp_path):
         (["--test-share", "1"], "--test-share"),
         (["--limit", "2"], "groups"),
         (["--max-calls", "0"], "`max_calls`"),
-        (["--mode", "CSS"], "--mode"),
+        (["--mode", "CSS"], "CSS"),
         (["--n", "3"], "mean_of_n"),
     ],
 )

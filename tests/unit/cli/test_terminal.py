@@ -259,7 +259,8 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     _, out, err = call(*words, "-v")
     lines = err.splitlines()
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
-    told = [line for line in lines if not line.startswith(("Info", "The run is kept"))]
+    others = ("Info", "The run is kept", "Texts: ", "Calls: ")
+    told = [line for line in lines if not line.startswith(others)]
     assert len(told) == len(events)
     for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Stopped"):
         assert any(line.startswith(what) for line in lines)
@@ -268,7 +269,8 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
 
 def test_a_log_gets_headlines_and_no_bar(table, server, tmp_path):
     _, _, err = call(*words_for("compile", table, server, tmp_path))
-    assert [line.split()[0] for line in err.splitlines()] == ["Initial", "Step", "Stopped"]
+    firsts = [line.split()[0] for line in err.splitlines()]
+    assert firsts == ["Texts:", "Calls:", "Initial", "Step", "Stopped"]
     assert ESCAPE not in err
 
 
