@@ -23,6 +23,7 @@ from benchmarks.report.markdown import escape, shown
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge import SetupError
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import COLOURS, GREY
 
@@ -53,6 +54,8 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
     try:
         return _section(summarize(cells), settings)
+    except SetupError:  # what is wrong with a cell
+        raise
     except ValueError as error:  # it was cut short before there was anything to compare
         title = f"Interference, {settings.name(cells[0].setting)}"
         return Section(title, (), [f"There is nothing to say yet: {escape(error)}."])
