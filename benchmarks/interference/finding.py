@@ -6,11 +6,12 @@ from benchmarks.harness.finding import Finding
 from benchmarks.harness.scored import BOUND, MEAN
 from benchmarks.harness.tables import Table, difference, signed
 from benchmarks.interference.arms import NAMES
-from benchmarks.interference.contrasts import LAYOUT, TRANSFER
+from benchmarks.interference.contrasts import LAYOUT, OTHER_TEXTS, TRANSFER
 from benchmarks.interference.decomposition import FIRST
 from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import ENOUGH, Interference
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.report.numbers import counted
 
 _TOGETHER = "optimize in one prompt, where each section is tried beside the others"
 _FEWEST = 3, 6  # sets of instructions and documents; of fewer nothing is said as a fact
@@ -61,7 +62,9 @@ def _sentence(summary: Interference) -> str:
 def _action(summary: Interference) -> str:
     crowding, layout = summary.crowding, summary.effects[LAYOUT][MEAN]
     if crowding.estimate is None:
-        return "Give the judge more room for its reply, or another model."
+        if crowding.note.startswith(OTHER_TEXTS):
+            return "Give the judge more room for its reply, or another model."
+        return f"Rate more documents: {_FEWEST[1]} or more for the test texts."
     if len(summary.runs) < ENOUGH:
         return (
             f"Measure {ENOUGH} sets of instructions or more (--seeds) before you choose a layout."
@@ -103,7 +106,9 @@ def _limits(summary: Interference) -> tuple[str, ...]:
         f"How much crowding there is: {summary.documents} documents leave {_bounds(crowding)}.": (
             runs >= ENOUGH and crowding.verdict == "not established"
         ),
-        f"{summary.documents} documents are too few to tell.": summary.documents < _FEWEST[1],
+        f"{counted(summary.documents, 'test document')}: too few to tell; it takes {_FEWEST[1]}.": (
+            summary.documents < _FEWEST[1]
+        ),
         f"Never edited, so equal to the start: {unedited}.": bool(unedited),
     }
     return tuple(limit for limit, holds in limits.items() if holds)

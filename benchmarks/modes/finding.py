@@ -13,6 +13,7 @@ from benchmarks.modes.measure import SEED
 from benchmarks.modes.summary import InSetting, Mode
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import number
+from mogradjudge.report.numbers import counted
 
 _CHEAP, _DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
 _PRIMARY = f"{_CHEAP} minus {_DEAR}"
@@ -48,7 +49,8 @@ def _too_few(summary: InSetting) -> tuple[str, str]:
     if {_CHEAP, _DEAR} - {mode.name for mode in summary.optimized}:
         lack = f"{_CHEAP} and {_DEAR} are compared, and not both were run."
     else:
-        lack = f"{_runs(summary)} runs are too few to compare modes; it takes {ENOUGH}."
+        lack = f"{counted(_runs(summary), 'run')} of each: too few to compare modes; it takes "
+        lack += f"{ENOUGH}."
     return lack, "Choose no mode by these figures; run all modes with --seeds 5."
 
 

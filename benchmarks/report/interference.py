@@ -26,6 +26,7 @@ from benchmarks.report.settings import Settings
 from mogradjudge import SetupError
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import COLOURS, GREY
+from mogradjudge.report.numbers import counted
 
 _LEAD = (
     "From the best of many evaluations to the optimized sections in one call: what of the loss is "
@@ -100,8 +101,9 @@ def _section(summary: Interference, settings: Settings) -> Section:
 
 def _introduction(summary: Interference) -> str:
     return (
-        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
-        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
+        f"{summary.texts} test texts of {counted(summary.documents, 'document')}, each arm scored "
+        f"{counted(summary.repeats, 'time')} with the instructions of "
+        f"{counted(len(summary.runs), 'run')}; Spearman's "
         f"rho, {summary.level} level. The instructions were chosen on other texts."
     )
 

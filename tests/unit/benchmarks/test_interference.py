@@ -2,13 +2,16 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from benchmarks import interference, noise
 from benchmarks.harness.cells import Cell, read_cells
+from benchmarks.harness.over_runs import tested
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.harness.two_way import two_way
@@ -32,7 +35,7 @@ from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
 from mogradjudge import MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import holm
-from mogradjudge.agreement.claims import Claim
+from mogradjudge.agreement.claims import Claim, refused
 from mogradjudge.lm.reply_cache import replies_kept_in
 
 FULL = {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
@@ -372,6 +375,26 @@ def test_the_first_row_says_what_it_is_and_the_column_which_evaluations(measured
     table = interference.finding(interference.summarize(measured.cells)).table
     assert table.rows[0][0] == FIRST
     assert "other data" in table.columns[-1]
+
+
+@pytest.mark.parametrize(
+    ("note", "action"),
+    [
+        ("the arms score other texts: fluency: coverage", "more room"),
+        ("1 document with a value, and a test needs 3", "Rate more documents"),
+    ],
+)
+def test_each_reason_why_nothing_can_be_compared_has_its_own_action(measured, note, action):
+    found = interference.summarize(measured.cells)
+    effects = {**found.effects, "crowding": {"mean": refused("crowding, mean", note)}}
+    said = interference.finding(replace(found, effects=effects))
+    assert note in said.sentence
+    assert action in said.action
+
+
+@pytest.mark.parametrize("documents", [0, 1, 2])
+def test_a_test_that_lacks_documents_names_them(documents):
+    assert re.match(rf"{documents} documents? ", tested(np.zeros((1, documents))))
 
 
 def finding_of(measured, **effects):
