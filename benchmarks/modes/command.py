@@ -40,12 +40,15 @@ def command(
     """The decomposition modes and the single-criterion baseline on unseen texts.
 
     Each run is scored on the test texts beside the seed prompt. ST optimizes each criterion in a
-    run of its own, and scores each in a call of its own. --repeats is not used: the seed prompt is
-    scored once beside each of the --seeds.
+    run of its own, and scores each in a call of its own. With one criterion all modes are the same,
+    and the first of --modes stands for them. --repeats is not used: the seed prompt is scored once
+    beside each of the --seeds.
     """
     names = modes.upper().replace(" ", "").split(",")
     if unknown := set(names) - set(MODES):
         raise SetupError(f"--modes takes {', '.join(MODES)}, got {', '.join(sorted(unknown))}.")
+    if len(setting.rubric.names) == 1:
+        names = names[:1]  # with one criterion all modes are the same
     if setting.smoke:
         steps = steps or _SMOKE_STEPS
         setting = replace(setting, seeds=setting.seeds[:_SMOKE_SEEDS])

@@ -33,6 +33,7 @@ def finding(summary: InSetting) -> Finding:
         sentence = " ".join([_sentence(summary, claim), *_winners(summary)])
         action = _action(summary, claim)
     unknown = claim is None or claim.verdict in ("not established", "refused")
+    unknown = unknown and len(summary.criteria) > 1
     return Finding(
         "modes",
         summary.setting,
@@ -46,6 +47,10 @@ def finding(summary: InSetting) -> Finding:
 
 
 def _too_few(summary: InSetting) -> tuple[str, str]:
+    if len(summary.criteria) == 1:
+        said = ["With one criterion all modes are the same."]
+        said += _winners(summary) if _runs(summary) >= ENOUGH else []
+        return " ".join(said), "Take any mode: there is none to choose."
     if {_CHEAP, _DEAR} - {mode.name for mode in summary.optimized}:
         lack = f"{_CHEAP} and {_DEAR} are compared, and not both were run."
     else:

@@ -391,6 +391,19 @@ def test_programs_of_single_criteria_are_put_together():
     assert validation_volume(parts, ("coherence", "fluency")) == pytest.approx(0.2)
 
 
+def test_one_criterion_has_one_mode_and_nothing_to_choose(tmp_path, monkeypatch):
+    rubric = planted_rubric("fluency")
+    examples = planted_examples(rubric, documents=10, systems=3)
+    lms = dict.fromkeys(ROLES, planted_lm(PlantedWorld()))
+    setting = setting_of(tmp_path, rubric, examples, lms, seeds=(0,), smoke=True)
+    monkeypatch.setattr("benchmarks.harness.options.smoke_setting", lambda *_, **__: setting)
+    run = CliRunner().invoke(main, ["modes", "--smoke", "--steps", "1"])
+    assert run.exit_code == 0, run.output
+    measured = [cell.key["mode"] for cell in setting.cells if cell.benchmark == "modes"]
+    assert measured == ["SSS"]
+    assert "--seeds" not in run.output and "one criterion" in run.output
+
+
 def test_unknown_modes_and_gates_are_refused(tmp_path):
     with pytest.raises(SetupError, match="no mode"):
         measure(setting_in(tmp_path), PLAN, ["SCS"])

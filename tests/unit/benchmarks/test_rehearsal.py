@@ -1,6 +1,7 @@
 """What a benchmark costs is told before it is paid, and what was paid is shown in any case."""
 
 import json
+import re
 from dataclasses import replace
 
 import click
@@ -100,6 +101,20 @@ def test_the_command_estimate_takes_the_options_and_measures_nothing(tmp_path):
     assert run.exit_code == 0, run.output
     assert "noise" in run.output
     assert not (folder / CELLS).exists()
+
+
+def test_a_rubric_of_one_criterion_has_a_price_without_what_needs_two(tmp_path):
+    rubric = planted_rubric("fluency")
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml(), "utf-8")
+    rows = [dict(example) for example in planted_examples(rubric, documents=10, systems=2)]
+    (tmp_path / "rated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    options = {"lm": "openai/toy", "data": tmp_path / "rated.jsonl", "seeds": "1", "repeats": "1"}
+    options |= {"rubric": tmp_path / "rubric.toml", "out": tmp_path / "out"}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    run = CliRunner().invoke(main, ["estimate", "all", *arguments])
+    assert run.exit_code == 0, run.output
+    assert re.search(r"noise.*\d", run.output) and re.search(r"modes.*\d", run.output)
+    assert "left out" in run.output
 
 
 @pytest.mark.parametrize(
