@@ -71,7 +71,7 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
         for benchmark in paying:
             context.invoke(benchmark.command, out=out, estimate=counted, **options)
         if is_estimate():
-            counted.table().print()
+            counted.print()
             return
         if not agreed(counted, yes=options["yes"]):
             return

@@ -21,7 +21,10 @@ _SMOKE_STEPS, _SMOKE_SEEDS = 2, 3
 
 def show(setting: Setting) -> None:
     """Print what the cells of a setting say, a finding for each way to run the modes."""
-    for summary in summarize(setting.cells):
+    summaries = summarize(setting.cells)
+    if not summaries:
+        raise SetupError("No run is measured yet.")
+    for summary in summaries:
         finding(summary).print()
     setting.say_where("; python -m benchmarks report makes tables and figures.")
 

@@ -343,8 +343,9 @@ def test_few_sets_of_instructions_claim_nothing(measured, runs):
 @pytest.mark.parametrize("verdict", ["established", "equivalent", "not established"])
 def test_the_finding_names_its_number(measured, verdict, estimate):
     said = finding_of(measured, crowding=(verdict, estimate))
-    shown = abs(estimate) if verdict == "established" else estimate + 0.01
-    assert f"{shown:.2f}" in said.sentence
+    shown = f"{abs(estimate):.2f}" if verdict == "established" else f"{estimate:+z.2f}"
+    assert shown in said.sentence and f"{abs(estimate) + 0.01:.2f}" in said.sentence
+    assert "95 %" in said.sentence
 
 
 @pytest.mark.parametrize(
@@ -460,6 +461,11 @@ def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
     )
     assert ours.parts["crowding"] == pytest.approx(found.crowding.estimate)
     assert len(interference.finding(found).table.rows) == 6
+    more = replace(setting, seeds=(0, 1, 2))
+    with in_setting(setting):
+        measure(more, chosen_sections(more, effort))
+    papers = interference.summarize(setting.cells).decompositions[-1]
+    assert papers.start.endswith("of 2 of 3 runs")  # no more were measured as the paper does
 
 
 def map_of(evaluated, name):

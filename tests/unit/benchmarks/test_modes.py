@@ -391,6 +391,17 @@ def test_programs_of_single_criteria_are_put_together():
     assert validation_volume(parts, ("coherence", "fluency")) == pytest.approx(0.2)
 
 
+def test_the_gain_is_that_of_the_two_agreements_beside_it(cells):
+    once = [c for c in cells if c.benchmark == "noise" or c.key["seed"] == 0]
+    (summary,) = summarize(once)
+    start = next(mode for mode in summary.modes if mode.name == "seed")
+    assert start.seeds == (0,)  # the scoring beside the run alone
+    for mode in summary.optimized:
+        assert mode.gain[MEAN].value == pytest.approx(
+            mode.test[MEAN].value - start.test[MEAN].value
+        )
+
+
 def test_one_criterion_has_one_mode_and_nothing_to_choose(tmp_path, monkeypatch):
     rubric = planted_rubric("fluency")
     examples = planted_examples(rubric, documents=10, systems=3)
