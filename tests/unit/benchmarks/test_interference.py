@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import interference, noise
+from benchmarks.harness import over_runs
 from benchmarks.harness.cells import Cell, read_cells
-from benchmarks.harness.over_runs import tested
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.harness.two_way import two_way
@@ -395,7 +395,7 @@ def test_each_reason_why_nothing_can_be_compared_has_its_own_action(measured, no
 
 @pytest.mark.parametrize("documents", [0, 1, 2])
 def test_a_test_that_lacks_documents_names_them(documents):
-    assert re.match(rf"{documents} documents? ", tested(np.zeros((1, documents))))
+    assert re.match(rf"{documents} documents? ", over_runs.tested(np.zeros((1, documents))))
 
 
 def finding_of(measured, **effects):
