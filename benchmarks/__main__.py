@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import click
@@ -14,7 +16,7 @@ from benchmarks.harness.cells import CELLS
 from benchmarks.harness.options import JustEstimate, is_estimate, setting_options
 from benchmarks.harness.paying import agreed
 from benchmarks.harness.rehearsal import Estimate
-from benchmarks.harness.setting import passing_folder
+from benchmarks.harness.setting import errors_in_one_line, passing_folder
 from benchmarks.self_tests import (
     attacks,
     calibration,
@@ -31,6 +33,7 @@ from benchmarks.self_tests import (
     search_statistics,
     statistics,
 )
+from mogradjudge import Rubric
 
 PAYING = (noise, dilution, interference, modes)
 """Those that call the user's models."""
@@ -62,12 +65,13 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
     Methods and peers are compared in simulated worlds whatever the model: only there is the true
     agreement known, and one model cannot serve as the same server to all peers.
     """
+    paying = _paying(options)
     if not options["smoke"] or is_estimate():
         counted = Estimate()
-        for benchmark in PAYING:
+        for benchmark in paying:
             context.invoke(benchmark.command, out=out, estimate=counted, **options)
         if is_estimate():
-            counted.table().print()
+            counted.print()
             return
         if not agreed(counted, yes=options["yes"]):
             return
@@ -75,7 +79,7 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
         stays = out is not None or not options["smoke"]
         folder = out if stays else stack.enter_context(passing_folder())
         try:
-            _measure_all(context, folder, options, stays=stays)
+            _measure_all(context, folder, options, paying, stays=stays)
         finally:
             if folder is not None and (folder / CELLS).exists():
                 context.invoke(report.command, folder=folder)
@@ -83,10 +87,26 @@ def run_all(context: click.Context, /, out: Path | None, **options: Any) -> None
         print("It was written for a trial, and is removed; --out keeps the report and the cells.")
 
 
+def _paying(options: Mapping[str, Any]) -> Sequence[ModuleType]:
+    """Give the benchmarks to be paid: of one criterion, those that do not need two."""
+    with errors_in_one_line():
+        if options["smoke"] or not options["rubric"]:
+            return PAYING
+        if len(Rubric.from_toml(options["rubric"]).names) > 1:
+            return PAYING
+    print("The rubric has one criterion: dilution and interference need two, and are left out.")
+    return noise, modes
+
+
 def _measure_all(
-    context: click.Context, folder: Path | None, options: dict[str, Any], *, stays: bool
+    context: click.Context,
+    folder: Path | None,
+    options: dict[str, Any],
+    paying: Sequence[ModuleType],
+    *,
+    stays: bool,
 ) -> None:
-    for benchmark in PAYING:
+    for benchmark in paying:
         print(f"\n## {benchmark.command.name}\n")
         context.invoke(benchmark.command, out=folder, stays=stays, is_agreed=True, **options)
     for comparison in (peers.methods_command, peers.command):

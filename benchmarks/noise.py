@@ -31,11 +31,13 @@ from mogradjudge.agreement import (
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.display.terminal import number
 from mogradjudge.lm.ledger import Ledger
+from mogradjudge.report.numbers import counted
 from mogradjudge.settings import Layout
 
 BENCHMARK = "noise"
 MATTERS = 0.05
 """A difference of agreement that one would not want to miss."""
+_FEWEST = 6  # documents; a test of fewer can establish nothing
 _SHOWN: Layout = "combined"  # the layout that is met first
 
 
@@ -49,7 +51,8 @@ class Row:
     all scorings. With 80 % power at a two-sided 0.05, a paired comparison on these documents can
     detect ``least_paired`` between two judges that differ by no more than two scorings of one
     prompt do (None where these do not differ at all), and ``least_unpaired`` between two whose
-    errors have nothing in common; real prompts lie between the two. ``needed_paired`` and
+    errors have nothing in common (either None where no two judges can differ so much); real
+    prompts lie between the two. ``needed_paired`` and
     ``needed_unpaired`` are the documents that it would take to detect `MATTERS`.
     """
 
@@ -179,11 +182,17 @@ def _figures(
     unrelated, documents = spread * math.sqrt(2), len(values[0])
     return figures | {
         "half_width": (test.high - test.low) / 2,
-        "least_paired": detectable_difference(rerun, documents) if rerun else None,
-        "least_unpaired": detectable_difference(unrelated, documents),
+        "least_paired": _least(rerun, documents, figures["agreement"]) if rerun else None,
+        "least_unpaired": _least(unrelated, documents, figures["agreement"]),
         "needed_paired": sample_size(rerun, MATTERS) if rerun else None,
         "needed_unpaired": sample_size(unrelated, MATTERS),
     }
+
+
+def _least(spread: float, documents: int, agreement: float | None) -> float | None:
+    """Give the least difference that is detected; None where no judge can differ so much."""
+    least = detectable_difference(spread, documents)
+    return None if least is None or least > 1 + abs(agreement or 0.0) else least
 
 
 def _rerun_spread(values: Sequence[Mapping[str, float]]) -> float | None:
@@ -240,11 +249,8 @@ def finding(noise: Noise) -> Finding:
     shown = [row for row in noise.rows if row.layout == _SHOWN] or noise.rows
     mean = next(row for row in shown if row.criterion == MEAN)
     rows = shown if len(shown) <= MOST_ROWS else [mean]
-    limits = [
-        f"{mean.documents} documents are too few to show any difference; it takes 6."
-        for _ in [mean]
-        if mean.least_unpaired is None
-    ]
+    few = mean.documents < _FEWEST
+    limits = [f"Which differences these texts show: it takes {_FEWEST} documents or more."] * few
     return Finding(
         BENCHMARK,
         noise.setting,
@@ -263,7 +269,10 @@ def finding(noise: Noise) -> Finding:
 
 def _sentence(mean: Row, noise: Noise) -> str:
     if mean.least_unpaired is None:
-        return f"{mean.documents} documents show no difference between two judges, however large."
+        count = counted(mean.documents, "document") if mean.documents else "No document"
+        said = f"{count} with a value of agreement: too few to show any difference between judges"
+        needed = mean.needed_unpaired if mean.documents >= _FEWEST else None
+        return f"{said}; to show one of {MATTERS} takes {needed:,}." if needed else f"{said}."
     said = (
         f"{mean.documents} documents ({noise.texts} texts) show a difference of "
         f"{mean.least_unpaired:.2f} or more between the agreements of two judges; to show one of "
@@ -278,12 +287,12 @@ def _sentence(mean: Row, noise: Noise) -> str:
 
 
 def _action(mean: Row) -> str:
-    if mean.least_unpaired is None or mean.needed_unpaired is None:
+    if mean.documents < _FEWEST or mean.needed_unpaired is None:
         return "Rate more documents before you compare judges."
-    return (
-        f"Compare judges on {mean.needed_unpaired:,} rated documents; on these, take a difference "
-        f"below {mean.least_unpaired:.2f} for chance."
-    )
+    said = f"Compare judges on {mean.needed_unpaired:,} rated documents"
+    if mean.least_unpaired is None:
+        return f"{said}."
+    return f"{said}; on these, take a difference below {mean.least_unpaired:.2f} for chance."
 
 
 def _shown_row(row: Row, noise: Noise) -> list[str]:

@@ -17,6 +17,8 @@ CELLS = "cells.jsonl"
 Values: TypeAlias = Mapping[str, Any]
 """Plain JSON values by name."""
 
+_KINDS = {**dict.fromkeys(("key", "setting", "result", "versions"), dict), "ledger": list}
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -71,7 +73,7 @@ def whole_lines(path: Path) -> dict[str, Cell]:
         if not line.endswith(b"\n"):  # cut short by a crash
             break
         try:
-            cell = Cell(**json.loads(line))
+            cell = _cell(json.loads(line))
         except (TypeError, ValueError) as error:
             raise SetupError(
                 f"{path} is damaged: line {number} is no cell ({error}). Take that line out, and "
@@ -81,20 +83,33 @@ def whole_lines(path: Path) -> dict[str, Cell]:
     return cells
 
 
+def _cell(values: Values) -> Cell:
+    cell = Cell(**values)
+    for name, kind in _KINDS.items():
+        if not isinstance(getattr(cell, name), kind):
+            raise TypeError(f"{name} is no {'object' if kind is dict else 'list'}")
+    return cell
+
+
 @contextmanager
 def known_format(cells: Sequence[Cell]) -> Iterator[None]:
     """Tell which cells are to blame where a block that reads them finds a part missing.
 
     Raises:
-        SetupError: If a name is missing: the cells come from a version that kept other parts.
+        SetupError: If a part is missing or of another type: the cells were edited, or come from a
+            version that kept other parts.
     """
     try:
         yield
-    except KeyError as error:
+    except (AttributeError, KeyError, TypeError) as error:
         benchmarks = sorted({cell.benchmark for cell in cells})
         versions = {f"{name} {v}" for cell in cells for name, v in cell.versions.items()}
         raise SetupError(
-            f"A cell of {', '.join(benchmarks)} holds no {error}: it has the result format of "
-            f"another version (it was measured with {', '.join(sorted(versions))}). Take its line "
+            f"A cell of {', '.join(benchmarks)} {_lack(error)}: it was edited, or has the result "
+            f"format of another version ({', '.join(sorted(versions))}). Take its line "
             f"out of {CELLS}, or measure with another --out."
         ) from error
+
+
+def _lack(error: Exception) -> str:
+    return f"holds no {error}" if isinstance(error, KeyError) else f"cannot be read ({error})"

@@ -24,7 +24,7 @@ from mogradjudge import SetupError
 from mogradjudge.errors import BudgetExhausted
 from mogradjudge.files import LineLog, to_json, write_text
 from mogradjudge.lm.budget import Budget, Purse
-from mogradjudge.lm.ledger import Ledger
+from mogradjudge.lm.ledger import Ledger, LedgerRow
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.optimize.directory import CALLS, RunDirectory
 from mogradjudge.optimize.progress import row_progress
@@ -244,17 +244,22 @@ class Grid:
                 "--out."
             ) from error
 
-    def _budget(self, place: Path) -> Budget:
+    def cut_short(self) -> dict[str, list[LedgerRow]]:
+        """Give what cells that were cut short have paid, by their identities."""
+        places = (self.folder / WORK).glob("*")
+        return {place.name: _paid(place) for place in places if place.name not in self._cells}
+
+    def left(self, beside: str = "") -> int | None:
+        """Count the calls that the cap leaves, whatever the cell ``beside`` has paid."""
         if self.max_calls is None:
-            return Budget()
-        others = [
-            other
-            for other in (self.folder / WORK).glob("*")
-            if other != place and other.name not in self._cells
-        ]
-        cut_short = sum(_paid(journal) for other in others for journal in other.rglob(CALLS))
-        left = self.max_calls - sum(cell.calls for cell in self.cells) - cut_short
-        if left < 1:
+            return None
+        others = [rows for name, rows in self.cut_short().items() if name != beside]
+        paid = sum(row.calls + row.failed for rows in others for row in rows)
+        return self.max_calls - sum(cell.calls for cell in self.cells) - paid
+
+    def _budget(self, place: Path) -> Budget:
+        left = self.left(beside=place.name)
+        if left is not None and left < 1:
             raise self._spent()
         return Budget(max_calls=left)
 
@@ -285,7 +290,10 @@ def _cut_short(
     )
 
 
-def _paid(journal: Path) -> int:
-    ledger = Ledger()
-    with ledger.kept_in(LineLog(journal)):
-        return ledger.calls
+def _paid(place: Path) -> list[LedgerRow]:
+    rows: list[LedgerRow] = []
+    for journal in place.rglob(CALLS):
+        ledger = Ledger()
+        with ledger.kept_in(LineLog(journal)):
+            rows += ledger.rows
+    return rows

@@ -105,7 +105,7 @@ def with_setting(
                 if just_counts or not (smoke or is_agreed):
                     estimated(name, measure, setting, counted, **arguments)
                 if is_estimate() and estimate is None:
-                    counted.table().print()
+                    counted.print()
                 if not just_counts and (smoke or is_agreed or agreed(counted, yes=yes)):
                     measured(measure, show, setting, **arguments)
 

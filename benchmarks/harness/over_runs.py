@@ -11,6 +11,8 @@ from benchmarks.harness.scored import BOUND
 from benchmarks.harness.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
 from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
+from mogradjudge.agreement.coefficients import FEWEST
+from mogradjudge.report.numbers import counted
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def tested(table: Table) -> Tested | str:
     means = table.mean(axis=0) if documents else np.array([])
     outer, inner = cluster_test(means), cluster_test(means, flips=1, confidence=0.9)
     if isinstance(outer, Undefined) or isinstance(inner, Undefined):
-        return outer.reason if isinstance(outer, Undefined) else "it has no interval"
+        return f"{counted(documents, 'document')} with a value, and a test needs {FEWEST}"
     return Tested(
         *(outer.difference, outer.p_value),
         outer=(outer.low, outer.high),

@@ -29,7 +29,7 @@ def estimated(
 
 def agreed(estimate: Estimate, *, yes: bool) -> bool:
     """Print an estimate and ask whether to go on; off a terminal nobody is asked."""
-    estimate.table().print()
+    estimate.print()
     return yes or not _is_asked() or click.confirm("Go on?")
 
 
@@ -51,10 +51,10 @@ def measured(
 
 
 def _show_partly(show: Callable[[Setting], None], setting: Setting) -> None:
-    if not setting.cells:
-        return
     for what in unfinished_in(setting.grid.folder).values():
         say(f"Partial. {what}")
+    if not setting.cells:
+        return
     try:
         show(setting)
     except Exception:  # noqa: BLE001 - what ended it is to be told, not what its lack leads to

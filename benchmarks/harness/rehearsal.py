@@ -20,8 +20,10 @@ from benchmarks.harness.tables import Table
 from benchmarks.harness.tasks import Means, Task, Unmeasurable
 from benchmarks.worlds.world import parts_of
 from mogradjudge.data import example_key
+from mogradjudge.display.terminal import say
 from mogradjudge.hashing import digest
 from mogradjudge.lm.budget import Budget
+from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.pricing import TokenCounter, price
 from mogradjudge.optimize.dry_run import PARAGRAPH_TOKENS
 from mogradjudge.stages.gradient import Unit
@@ -51,13 +53,37 @@ class Used:
             None if unknown else (self.dollars or 0.0) + (other.dollars or 0.0),
         )
 
+    def without(self, paid: Sequence[LedgerRow]) -> Used:
+        """Give what is left when some of it is paid."""
+        dollars = self.dollars
+        if dollars is not None:
+            dollars = max(0.0, dollars - sum(row.cost or 0.0 for row in paid))
+        return Used(
+            max(0.0, self.calls - sum(row.calls for row in paid)),
+            max(0.0, self.prompt_tokens - sum(row.prompt_tokens for row in paid)),
+            max(0.0, self.completion_tokens - sum(row.completion_tokens for row in paid)),
+            dollars,
+        )
+
 
 @dataclass
 class Estimate:
-    """What benchmarks would use, by name; what one has counted, another one need not pay."""
+    """What benchmarks would use, by name; what one has counted, another one need not pay.
+
+    ``left`` is what the cap on calls leaves; None without a cap.
+    """
 
     used: dict[str, Used] = field(default_factory=dict)
     cells: dict[str, Cell] = field(default_factory=dict)
+    left: int | None = None
+
+    def print(self) -> None:
+        """Write the table, and whether the cap ends it early."""
+        self.table().print()
+        calls = sum(used.calls for used in self.used.values())
+        if self.left is not None and self.left < calls:
+            left = f"{max(0, self.left):,} of the {calls:,.0f} calls"
+            say(f"--max-calls leaves {left}: it may end before all is measured.")
 
     def table(self) -> Table:
         """Give a row for each benchmark, and the sum of several."""
@@ -94,6 +120,8 @@ class Rehearsal(Grid):
     def __init__(self, name: str, folder: Path, grid: Grid, estimate: Estimate) -> None:
         super().__init__(folder, grid.setting, num_threads=1)
         self._cells = {cell.identity: cell for cell in grid.cells} | estimate.cells
+        self._paid = grid.cut_short()
+        estimate.left = grid.left()
         self._name, self._estimate = name, estimate
         self._kinds: dict[str, tuple[Mapping[str, Any], Used]] = {}
         self._weights: dict[str, float] = {}
@@ -130,7 +158,7 @@ class Rehearsal(Grid):
                 result = {"status": str(error)}
             self._kinds[known] = result, self._task
         result, used = self._kinds[known]
-        self._estimate.used[self._name] += used
+        self._estimate.used[self._name] += used.without(self._paid.get(self._identity(task), []))
         return self._cell(task, result, [], 0.0)
 
     def reply(

@@ -25,8 +25,6 @@ from mogradjudge import (
     split_by_group,
 )
 from mogradjudge.data import group_of
-from mogradjudge.data.examples import unnested
-from mogradjudge.data.tables import read_table
 from mogradjudge.lm.models import adapter_for
 from mogradjudge.objectives.rubric import check_ratings
 from mogradjudge.programs.identity import describe_lm, digest_of
@@ -163,14 +161,7 @@ def load_rated(source: str, rubric: Rubric) -> list[dspy.Example]:
     Raises:
         SetupError: If the table does not fit the rubric.
     """
-    scores = tuple(criterion.human for criterion in rubric.criteria)
-    table = read_table(source, (SYSTEM, *rubric.columns, *scores), None)
-    table = unnested(table, rubric.columns, scores)
-    examples = load_examples(source, rubric, merge=SYSTEM not in table.columns)
-    if SYSTEM in table.columns:
-        for example, system in zip(examples, table.column(SYSTEM), strict=True):
-            example[SYSTEM] = str(system)
-    return examples
+    return load_examples(source, rubric, keep=SYSTEM)
 
 
 @contextmanager

@@ -19,6 +19,9 @@ from benchmarks.interference.scorings import SEED, Scorings
 _NEARLY_ONE = 1 - 1e-12  # keeps Fisher's z of a perfect correlation finite
 
 
+OTHER_TEXTS = "the arms score other texts"
+"""Why arms are not compared where one of them left texts out."""
+
 CROWDING = "crowding"
 """The primary claim's effect: on the mean over the criteria."""
 
@@ -96,7 +99,7 @@ class Contrasts:
         names = self._scorings.criteria if name == MEAN else (name,)
         lost = [why for criterion in names if (why := self._lost(weights, criterion))]
         if lost:
-            return f"the arms score other texts: {'; '.join(lost)}"
+            return f"{OTHER_TEXTS}: {'; '.join(lost)}"
         test = tested(self.table(weights, name))
         return (
             replace(test, runs=0) if isinstance(test, Tested) and weights.keys() <= SEED else test

@@ -14,6 +14,7 @@ from benchmarks.interference.arms import NAMES, ONE
 from benchmarks.interference.contrasts import CROWDING, EFFECTS, FORMAT, TRANSFER, Contrasts
 from benchmarks.interference.paper import EVALUATE, STITCHED, best_of
 from benchmarks.interference.scorings import SEED, Scorings, chosen_in
+from mogradjudge.report.numbers import counted
 
 LUCK = "luck of the best"
 FIRST = "separate calls, optimized sections"
@@ -67,6 +68,9 @@ def _papers(cells: Sequence[Cell], scorings: Scorings) -> Decomposition | None:
     contrasts = Contrasts(Scorings({**seed, **arms}, ("paper",), 1))
     count = max(Counter(cell.key["criterion"] for cell in evaluated).values())
     start = f"as the paper: best of {count} on the test texts"
+    runs = {cell.key["run"] for cell in evaluated}
+    if not runs >= {*scorings.runs}:
+        start += f", of {len(runs)} of {counted(len(scorings.runs), 'run')}"
     return _decomposition(start, statistics.fmean(value for value, _ in best.values()), contrasts)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.harness.finding import Finding
+from benchmarks.harness.finding import Finding, with_interval
 from benchmarks.harness.scored import BOUND, MEAN
 from benchmarks.harness.tables import Table, difference, signed
 from benchmarks.interference.arms import NAMES
-from benchmarks.interference.contrasts import LAYOUT, TRANSFER
+from benchmarks.interference.contrasts import LAYOUT, OTHER_TEXTS, TRANSFER
 from benchmarks.interference.decomposition import FIRST
 from benchmarks.interference.paper import PAPER, REPORTED
 from benchmarks.interference.summary import ENOUGH, Interference
 from mogradjudge.agreement.claims import Claim
+from mogradjudge.report.numbers import counted
 
 _TOGETHER = "optimize in one prompt, where each section is tried beside the others"
 _FEWEST = 3, 6  # sets of instructions and documents; of fewer nothing is said as a fact
@@ -35,25 +36,24 @@ def _sentence(summary: Interference) -> str:
         return f"The layouts cannot be compared: {crowding.note}."
     if runs < ENOUGH:
         few = "One set of instructions" if runs == 1 else f"{runs} sets of instructions"
-        value = f"{signed(crowding.estimate, 2)} ({_bounds(crowding)})"
+        value = with_interval(crowding, 2)
         which = "it" if runs == 1 else "these"
         return f"{few}: too few to speak of others. In {which}, crowding is {value}."
     if crowding.verdict == "established":
         verb, why = ("lose", "because of") if crowding.estimate < 0 else ("gain", "from")
         said = (
-            f"In one prompt, sections that were optimized one by one {verb} {_size(crowding)} of "
-            f"agreement {why} each other (crowding)"
+            f"In one prompt, sections that were optimized one by one {verb} "
+            f"{_size(crowding, '95 % interval ')} of agreement {why} each other (crowding)"
         )
     elif crowding.verdict == "equivalent":
         said = (
             "In one prompt, sections that were optimized one by one do not matter to each other: "
-            f"crowding is within ±{BOUND} ({_bounds(crowding)})"
+            f"crowding is within ±{BOUND}, {with_interval(crowding, 2)}"
         )
     else:
-        low, high = signed(crowding.low, 2), signed(crowding.high, 2)
         said = (
             "In one prompt, no harm that sections optimized one by one do to each other (crowding) "
-            f"could be shown: the change of agreement is between {low} and {high}"
+            f"could be shown: agreement changes by {with_interval(crowding, 2)}"
         )
     return f"{said}. {_transfer(summary.effects[TRANSFER][MEAN])}."
 
@@ -61,7 +61,9 @@ def _sentence(summary: Interference) -> str:
 def _action(summary: Interference) -> str:
     crowding, layout = summary.crowding, summary.effects[LAYOUT][MEAN]
     if crowding.estimate is None:
-        return "Give the judge more room for its reply, or another model."
+        if crowding.note.startswith(OTHER_TEXTS):
+            return "Give the judge more room for its reply, or another model."
+        return f"Rate more documents: {_FEWEST[1]} or more for the test texts."
     if len(summary.runs) < ENOUGH:
         return (
             f"Measure {ENOUGH} sets of instructions or more (--seeds) before you choose a layout."
@@ -83,13 +85,13 @@ def _transfer(claim: Claim) -> str:
     if claim.verdict == "equivalent":
         return f"They change by less than {BOUND} {why}"
     bounds = f"{signed(claim.low, 2)} and {signed(claim.high, 2)}"
-    return f"Whether they lose {why} could not be told: it is between {bounds}"
+    return f"Whether they lose {why} could not be told: it is between {bounds} (95 %)"
 
 
-def _size(claim: Claim) -> str:
+def _size(claim: Claim, what: str = "") -> str:
     """Write a difference without its sign."""
     low, high = sorted(abs(bound or 0) for bound in (claim.low, claim.high))
-    return f"{abs(claim.estimate or 0):.2f} ({low:.2f} to {high:.2f})"
+    return f"{abs(claim.estimate or 0):.2f} ({what}{low:.2f} to {high:.2f})"
 
 
 def _bounds(claim: Claim) -> str:
@@ -103,7 +105,9 @@ def _limits(summary: Interference) -> tuple[str, ...]:
         f"How much crowding there is: {summary.documents} documents leave {_bounds(crowding)}.": (
             runs >= ENOUGH and crowding.verdict == "not established"
         ),
-        f"{summary.documents} documents are too few to tell.": summary.documents < _FEWEST[1],
+        f"{counted(summary.documents, 'test document')}: too few to tell; it takes {_FEWEST[1]}.": (
+            summary.documents < _FEWEST[1]
+        ),
         f"Never edited, so equal to the start: {unedited}.": bool(unedited),
     }
     return tuple(limit for limit, holds in limits.items() if holds)

@@ -8,6 +8,7 @@ from benchmarks.interference.arms import NAMES
 from benchmarks.interference.contrasts import EFFECTS
 from benchmarks.interference.summary import Interference
 from mogradjudge.display.terminal import number
+from mogradjudge.report.numbers import counted
 
 
 def arms_table(summary: Interference) -> Table:
@@ -25,7 +26,8 @@ def arms_table(summary: Interference) -> Table:
         ("arm", *summary.criteria, "mean (95 % interval)", "scored"),
         rows,
         f"Agreement on {summary.texts} held-out texts of {summary.documents} documents, "
-        f"{summary.repeats} repeats, {len(summary.runs)} runs; Spearman, {summary.level} level",
+        f"{counted(summary.repeats, 'repeat')}, "
+        f"{counted(len(summary.runs), 'run')}; Spearman, {summary.level} level",
     )
 
 

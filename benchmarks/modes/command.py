@@ -21,7 +21,10 @@ _SMOKE_STEPS, _SMOKE_SEEDS = 2, 3
 
 def show(setting: Setting) -> None:
     """Print what the cells of a setting say, a finding for each way to run the modes."""
-    for summary in summarize(setting.cells):
+    summaries = summarize(setting.cells)
+    if not summaries:
+        raise SetupError("No run is measured yet.")
+    for summary in summaries:
         finding(summary).print()
     setting.say_where("; python -m benchmarks report makes tables and figures.")
 
@@ -40,12 +43,15 @@ def command(
     """The decomposition modes and the single-criterion baseline on unseen texts.
 
     Each run is scored on the test texts beside the seed prompt. ST optimizes each criterion in a
-    run of its own, and scores each in a call of its own. --repeats is not used: the seed prompt is
-    scored once beside each of the --seeds.
+    run of its own, and scores each in a call of its own. With one criterion all modes are the same,
+    and the first of --modes stands for them. --repeats is not used: the seed prompt is scored once
+    beside each of the --seeds.
     """
     names = modes.upper().replace(" ", "").split(",")
     if unknown := set(names) - set(MODES):
         raise SetupError(f"--modes takes {', '.join(MODES)}, got {', '.join(sorted(unknown))}.")
+    if len(setting.rubric.names) == 1:
+        names = names[:1]  # with one criterion all modes are the same
     if setting.smoke:
         steps = steps or _SMOKE_STEPS
         setting = replace(setting, seeds=setting.seeds[:_SMOKE_SEEDS])

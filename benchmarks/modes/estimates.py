@@ -93,10 +93,19 @@ def _difference(first: Runs, second: Runs) -> Tested | str:
 
 
 def _paired(first: Runs, second: Runs, name: str) -> Table:
+    """Give the differences on the documents that all runs have a value on.
+
+    Each row's mean is the difference of the runs' agreements, which stand beside it.
+    """
     shared = sorted(first.keys() & second.keys())
     pick = [{seed: arm[seed] for seed in shared} for arm in (first, second)]
     documents = sorted({group for arm in pick for run in arm.values() for group in run.groups})
-    return _table(pick[0], name, documents) - _table(pick[1], name, documents)
+    table = _table(pick[0], name, documents) - _table(pick[1], name, documents)
+    table = table[:, np.isfinite(table).all(axis=0)]
+    ends = [[agreement(arm[seed], name) for arm in pick] for seed in shared]
+    gaps = [math.nan if one is None or other is None else one - other for one, other in ends]
+    shifts = np.array(gaps)[:, None] - table.mean(axis=1, keepdims=True) if table.size else 0.0
+    return np.asarray(table + shifts)
 
 
 def _table(runs: Runs, name: str, documents: Sequence[str] | None = None) -> Table:

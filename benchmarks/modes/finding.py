@@ -13,6 +13,7 @@ from benchmarks.modes.measure import SEED
 from benchmarks.modes.summary import InSetting, Mode
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import number
+from mogradjudge.report.numbers import counted
 
 _CHEAP, _DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
 _PRIMARY = f"{_CHEAP} minus {_DEAR}"
@@ -32,6 +33,7 @@ def finding(summary: InSetting) -> Finding:
         sentence = " ".join([_sentence(summary, claim), *_winners(summary)])
         action = _action(summary, claim)
     unknown = claim is None or claim.verdict in ("not established", "refused")
+    unknown = unknown and len(summary.criteria) > 1
     return Finding(
         "modes",
         summary.setting,
@@ -45,10 +47,15 @@ def finding(summary: InSetting) -> Finding:
 
 
 def _too_few(summary: InSetting) -> tuple[str, str]:
+    if len(summary.criteria) == 1:
+        said = ["With one criterion all modes are the same."]
+        said += _winners(summary) if _runs(summary) >= ENOUGH else []
+        return " ".join(said), "Take any mode: there is none to choose."
     if {_CHEAP, _DEAR} - {mode.name for mode in summary.optimized}:
         lack = f"{_CHEAP} and {_DEAR} are compared, and not both were run."
     else:
-        lack = f"{_runs(summary)} runs are too few to compare modes; it takes {ENOUGH}."
+        lack = f"{counted(_runs(summary), 'run')} of each: too few to compare modes; it takes "
+        lack += f"{ENOUGH}."
     return lack, "Choose no mode by these figures; run all modes with --seeds 5."
 
 

@@ -102,7 +102,9 @@ def summarize(cells: Sequence[Cell]) -> list[InSetting]:
 
 def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
     layouts = {cell.key["layout"] for cell in runs}
-    seeds = [c for c in cells if c.benchmark == NOISE and c.key["layout"] in layouts]
+    ran = {_seed(cell) for cell in runs}  # more scorings of the seed prompt are beside no run
+    scored = [c for c in cells if c.benchmark == NOISE and c.key["layout"] in layouts]
+    seeds = [cell for cell in scored if _seed(cell) in ran]
     rated = [cell for cell in cells if cell.benchmark == ADHERENCE]
     arms: dict[str, list[Cell]] = {}
     for cell in sorted((*seeds, *runs), key=_seed):

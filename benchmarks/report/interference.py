@@ -23,8 +23,10 @@ from benchmarks.report.markdown import escape, shown
 from benchmarks.report.pictures import forest, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
+from mogradjudge import SetupError
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.plotting import COLOURS, GREY
+from mogradjudge.report.numbers import counted
 
 _LEAD = (
     "From the best of many evaluations to the optimized sections in one call: what of the loss is "
@@ -53,6 +55,8 @@ def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
 def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
     try:
         return _section(summarize(cells), settings)
+    except SetupError:  # what is wrong with a cell
+        raise
     except ValueError as error:  # it was cut short before there was anything to compare
         title = f"Interference, {settings.name(cells[0].setting)}"
         return Section(title, (), [f"There is nothing to say yet: {escape(error)}."])
@@ -97,8 +101,9 @@ def _section(summary: Interference, settings: Settings) -> Section:
 
 def _introduction(summary: Interference) -> str:
     return (
-        f"{summary.texts} test texts of {summary.documents} documents, each arm scored "
-        f"{summary.repeats} times with the instructions of {len(summary.runs)} runs; Spearman's "
+        f"{summary.texts} test texts of {counted(summary.documents, 'document')}, each arm scored "
+        f"{counted(summary.repeats, 'time')} with the instructions of "
+        f"{counted(len(summary.runs), 'run')}; Spearman's "
         f"rho, {summary.level} level. The instructions were chosen on other texts."
     )
 

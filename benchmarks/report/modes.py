@@ -29,6 +29,7 @@ from benchmarks.report.pictures import forest, panels, plain, styled
 from benchmarks.report.section import Section, pictured
 from benchmarks.report.settings import Settings
 from mogradjudge.display.plotting import COLOURS, GREY, MARKERS
+from mogradjudge.report.numbers import counted
 
 _VOLUME = (
     "Hypervolume is the share of the space of agreements that lies below at least one program, "
@@ -102,8 +103,9 @@ def _introduction(summary: InSetting) -> str:
     plan = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.plan.items())
     return (
         f"{summary.texts} test texts of {summary.documents} held-out documents; "
-        f"agreement is Spearman's rho, {summary.level} level. Up to {_runs(summary)} runs per mode "
-        f"({escape(plan)}). In brackets are 95 % intervals over runs and documents. ST is the "
+        f"agreement is Spearman's rho, {summary.level} level. Up to "
+        f"{counted(_runs(summary), 'run')} per mode ({escape(plan)}). In brackets "
+        "are 95 % intervals over runs and documents. ST is the "
         "single-criterion baseline: an optimizer and a judge for each criterion, so that "
         "the judge's layout sets it apart from a mode as well."
     )

@@ -14,6 +14,7 @@ from benchmarks.harness.scored import MEAN
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.interference.contrasts import CROWDING, EFFECTS
 from benchmarks.interference.summary import summarize
+from benchmarks.modes.edits import ADHERENCE
 from benchmarks.report import dilution, interference, modes, noise, peers
 from benchmarks.report.markdown import escape, table
 from benchmarks.report.meaning import meaning
@@ -21,6 +22,7 @@ from benchmarks.report.page import html
 from benchmarks.report.pictures import svg
 from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings, models_of
+from mogradjudge import SetupError
 from mogradjudge.files import replaced, to_json, write_text
 from mogradjudge.report.interference import INTERFERENCE
 
@@ -47,26 +49,36 @@ def write_report(folder: Path) -> Path:
     Equal cells give equal files.
 
     Raises:
-        SetupError: If the folder holds no cells, or some in the format of another version.
+        SetupError: If the folder holds no cells, or what is none.
     """
     cells = read_cells(folder)
     settings = Settings(cells)
-    sections: list[Section] = []
-    for benchmark, render in RENDERERS.items():
-        if ours := [cell for cell in cells if cell.benchmark == benchmark]:
-            with known_format(ours):
-                sections += render(cells, settings)
+    sections = [
+        section
+        for benchmark in RENDERERS
+        if any(cell.benchmark == benchmark for cell in cells)
+        for section in _sections(benchmark, cells, settings)
+    ]
     pictures = {
         name: svg(figure) for section in sections for name, figure in section.figures.items()
     }
     for name, picture in pictures.items():
         with replaced(folder / name) as partial:
             partial.write_bytes(picture)
-    markdown = _markdown(sections, settings, _unfinished(folder))
+    markdown = _markdown(sections, settings, [*_unfinished(folder), *_unknown(cells)])
     write_text(folder / REPORT, markdown)
     write_text(folder / PAGE, html(markdown, pictures))
     _keep_interference(folder, cells)
     return folder / REPORT
+
+
+def _sections(benchmark: str, cells: Sequence[Cell], settings: Settings) -> Sequence[Section]:
+    """Write about a benchmark; one whose cells cannot be read says so, and stops no other."""
+    try:
+        with known_format([cell for cell in cells if cell.benchmark == benchmark]):
+            return RENDERERS[benchmark](cells, settings)
+    except SetupError as error:
+        return [Section(benchmark.capitalize(), (), [escape(str(error))])]
 
 
 def _keep_interference(folder: Path, cells: Sequence[Cell]) -> None:
@@ -110,6 +122,16 @@ def _models(sections: Sequence[Section], settings: Settings) -> list[str]:
 def _unfinished(folder: Path) -> list[str]:
     """Say what was cut short, by benchmark."""
     return [f"**Partial:** {escape(what)}" for what in unfinished_in(folder).values()]
+
+
+def _unknown(cells: Sequence[Cell]) -> list[str]:
+    """Name the benchmarks that this version knows nothing of."""
+    names = dict.fromkeys(cell.benchmark for cell in cells)
+    return [
+        f"**Unknown:** this version says nothing about the cells of {escape(name)}."
+        for name in names
+        if name not in (*RENDERERS, ADHERENCE)
+    ]
 
 
 def _markdown(sections: Sequence[Section], settings: Settings, unfinished: Sequence[str]) -> str:

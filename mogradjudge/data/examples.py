@@ -29,7 +29,7 @@ def load_examples(
     *,
     require_human: bool = True,
     options: ReadOptions = READ_DEFAULTS,
-    merge: bool = True,
+    keep: str | None = None,
 ) -> list[dspy.Example]:
     """Read a table of texts and human scores, one example per text.
 
@@ -51,7 +51,8 @@ def load_examples(
             raters if a text has several ratings. Without a group column each row is a group of its
             own, named by its number.
         options: How the table is read where its file leaves a choice.
-        merge: Whether rated rows with equal inputs become one example; else each row is one.
+        keep: A column that comes along as a text if the table has it, and is no input; rows that
+            differ in it are different texts.
 
     Raises:
         SetupError: If the table cannot be read or does not fit the rubric; it names all that is
@@ -69,20 +70,23 @@ def load_examples(
     humans = [column for criterion in rubric.criteria for column in criterion.columns]
     comments = [criterion.comment for criterion in rubric.criteria]
     labels = [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
-    table = read_table(str(source), (*rubric.columns, *labels), limit, options)
+    wanted = (*rubric.columns, *labels, *([keep] if keep else []))
+    table = read_table(str(source), wanted, limit, options)
+    keep = keep if keep in table.columns else None
     table = unnested(table, rubric.columns, tuple(labels))
-    merge = merge and require_human
-    if merge:
+    if require_human:
         table = raters_in_one_list(table, rubric)
         scores = tuple(criterion.human for criterion in rubric.criteria)
         table = one_rating_a_row(table, scores, rubric.rater)
-    if rubric.rater not in table.columns and not _has_repeats(table, rubric):
+    if rubric.rater not in table.columns and not _has_repeats(table, rubric, keep):
         labels = [name for name in labels if name != rubric.rater]
     required = [*rubric.columns, *(labels if require_human else ())]
-    columns = _columns(table, rubric, tuple(dict.fromkeys(required)), skip_bad=options.skip_bad)
+    columns = _columns(
+        table, rubric, tuple(dict.fromkeys(required)), keep, skip_bad=options.skip_bad
+    )
     raters = columns.pop(_RATER, None)
-    if merge:
-        columns = merged(table.source, columns, rubric, raters)
+    if require_human:
+        columns = merged(table.source, columns, rubric, raters, keep)
     if rubric.group is None:
         columns |= _found_groups(table, columns, rubric)
     return [
@@ -91,14 +95,16 @@ def load_examples(
     ]
 
 
-def _has_repeats(table: Table, rubric: Rubric) -> bool:
+def _has_repeats(table: Table, rubric: Rubric, keep: str | None) -> bool:
     """Say whether rows have the same inputs and group, so that their raters matter."""
-    names = [*rubric.columns, *([rubric.group] if rubric.group else [])]
+    names = [*rubric.columns, *(name for name in (rubric.group, keep) if name)]
     texts = {tuple(str(row.get(name)) for name in names) for row in table.rows}
     return len(texts) < len(table.rows)
 
 
-def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -> Columns:
+def _columns(
+    table: Table, rubric: Rubric, required: Group, keep: str | None, *, skip_bad: bool
+) -> Columns:
     """Check a table, and return its columns by the examples' fields, without bad rows.
 
     Raises:
@@ -120,6 +126,8 @@ def _columns(table: Table, rubric: Rubric, required: Group, *, skip_bad: bool) -
             columns[criterion.comment] = [
                 _comment(cell) for cell in table.column(criterion.comment)
             ]
+    if keep:
+        columns[keep] = [str(value) for value in table.column(keep)]
     labels = {"group": rubric.group or None, _RATER: rubric.rater}
     for field, label in labels.items():
         if field == "group" or label in required:

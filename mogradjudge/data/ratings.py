@@ -102,7 +102,13 @@ def _as_list(value: object) -> list[object] | None:
     return value if isinstance(value, list) else None
 
 
-def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] | None) -> Columns:
+def merged(
+    source: str,
+    columns: Columns,
+    rubric: Rubric,
+    raters: Sequence[str] | None,
+    apart: str | None = None,
+) -> Columns:
     """Merge rows with equal inputs into one text, and say how many ratings the texts have.
 
     Where a column names the group, rows of different groups are different texts.
@@ -117,6 +123,7 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
         columns: Inputs, human scores (None where there is none) and ``group``, by row.
         rubric: Names the inputs and the human scores.
         raters: Who gave each row's scores; None if the table does not say.
+        apart: A column whose values tell texts with equal inputs apart.
 
     Example:
         >>> from mogradjudge.criteria import Criterion
@@ -126,7 +133,7 @@ def merged(source: str, columns: Columns, rubric: Rubric, raters: Sequence[str] 
         [4.5]
     """
     # The same words in two conversations are two texts; each was rated in its own.
-    names = (*rubric.inputs, *(("group",) if rubric.group else ()))
+    names = (*rubric.inputs, *(("group",) if rubric.group else ()), *((apart,) if apart else ()))
     texts = list(_equal_rows([columns[name] for name in names]))
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     scores = [_scores(rows, columns, rubric, raters) for rows in texts]

@@ -529,5 +529,37 @@ def test_a_cell_of_another_format_is_named_with_its_versions(tmp_path, part):
     if part == "runs":
         old["runs"] = [{}]
     folder = folder_of(tmp_path, [*cells[:-1], replace(cells[-1], result=old)])
-    with pytest.raises(SetupError, match=r"A cell of modes holds no .*dspy 3.4.1"):
+    text = write_report(folder).read_text("utf-8")
+    assert re.search(r"A cell of modes holds no .*dspy 3.4.1", text)
+
+
+@pytest.mark.parametrize("broken", [{}, {"judged": None}, {"judged": []}])
+@pytest.mark.parametrize("benchmark", ["noise", "interference", "modes", "dilution", "peers"])
+def test_a_cell_that_cannot_be_read_is_told_and_stops_no_other_section(tmp_path, benchmark, broken):
+    key = {"part": "step", "mode": "SSS", "seed": 0, "layout": "combined", "repeat": 0, "run": "0"}
+    key |= {"part": "score", "arm": "S1"} if benchmark == "interference" else {}
+    bad = replace(
+        cell("seed", 9), benchmark=benchmark, key=key, result=broken, setting={"world": "real"}
+    )
+    sound = (
+        replace(peers_cell("SSC"), benchmark="methods")
+        if benchmark == "peers"
+        else peers_cell("SSC")
+    )
+    text = write_report(folder_of(tmp_path, [sound, bad])).read_text("utf-8")
+    assert re.search(rf"A cell of {benchmark} .*dspy 3.4.1", text)
+    assert "nothing to say yet" not in text
+    assert f"## {'Methods' if benchmark == 'peers' else 'Peers'}" in text
+
+
+@pytest.mark.parametrize("result", [None, [], 3])
+def test_a_result_that_is_no_object_is_a_damaged_line(tmp_path, result):
+    folder = folder_of(tmp_path, [*some_cells(), replace(cell("seed", 9), result=result)])
+    with pytest.raises(SetupError, match=r"line 10 .*result"):
         write_report(folder)
+
+
+def test_cells_of_an_unknown_benchmark_are_told(tmp_path):
+    other = replace(cell("seed", 0), benchmark="something else", result={})
+    text = write_report(folder_of(tmp_path, [other])).read_text("utf-8")
+    assert "cells of something else" in text

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import dspy
 import pytest
@@ -245,8 +246,30 @@ def test_documents_are_drawn_whole_and_always_the_same():
 def test_who_wrote_a_text_comes_along_and_is_no_input(tmp_path):
     rubric = planted_rubric("coherence")
     path = tmp_path / "rated.jsonl"
-    path.write_text('{"output": "a", "human_coherence": 3, "system_id": "M1"}\n' * 2)
+    row = '{"output": "a", "human_coherence": 3, "system_id": "%s"}\n'
+    path.write_text(row % "M1" + row % "M2")
     examples = load_rated(str(path), rubric)
-    assert [example.system_id for example in examples] == ["M1", "M1"]
+    assert [example.system_id for example in examples] == ["M1", "M2"]
     assert "system_id" not in dict(examples[0].inputs())
     assert isinstance(examples[0], dspy.Example)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("M1", 3, "x"), ("M1", 5, "y"), ("M2", 2, "x"), ("M2", 2, "y")],
+        [("M1", [3, 5], ["x", "y"]), ("M2", [2, 2], ["x", "y"])],
+    ],
+)
+def test_single_ratings_are_merged_where_the_table_says_who_wrote_a_text(tmp_path, rows):
+    rubric = replace(planted_rubric("coherence"), rater="by")
+    path = tmp_path / "rated.jsonl"
+    names = ("system_id", "human_coherence", "by")
+    path.write_text(
+        "".join(
+            json.dumps({"output": "a", **dict(zip(names, r, strict=True))}) + "\n" for r in rows
+        )
+    )
+    examples = load_rated(str(path), rubric)
+    assert [(e.system_id, e.human_coherence) for e in examples] == [("M1", 4), ("M2", 2)]
+    assert [rating.score for rating in examples[0].single_ratings] == [3, 5]

@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from benchmarks import interference, noise
+from benchmarks.harness import over_runs
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.scored import Judged
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
@@ -32,7 +35,7 @@ from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
 from mogradjudge import MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import holm
-from mogradjudge.agreement.claims import Claim
+from mogradjudge.agreement.claims import Claim, refused
 from mogradjudge.lm.reply_cache import replies_kept_in
 
 FULL = {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
@@ -340,8 +343,9 @@ def test_few_sets_of_instructions_claim_nothing(measured, runs):
 @pytest.mark.parametrize("verdict", ["established", "equivalent", "not established"])
 def test_the_finding_names_its_number(measured, verdict, estimate):
     said = finding_of(measured, crowding=(verdict, estimate))
-    shown = abs(estimate) if verdict == "established" else estimate + 0.01
-    assert f"{shown:.2f}" in said.sentence
+    shown = f"{abs(estimate):.2f}" if verdict == "established" else f"{estimate:+z.2f}"
+    assert shown in said.sentence and f"{abs(estimate) + 0.01:.2f}" in said.sentence
+    assert "95 %" in said.sentence
 
 
 @pytest.mark.parametrize(
@@ -372,6 +376,26 @@ def test_the_first_row_says_what_it_is_and_the_column_which_evaluations(measured
     table = interference.finding(interference.summarize(measured.cells)).table
     assert table.rows[0][0] == FIRST
     assert "other data" in table.columns[-1]
+
+
+@pytest.mark.parametrize(
+    ("note", "action"),
+    [
+        ("the arms score other texts: fluency: coverage", "more room"),
+        ("1 document with a value, and a test needs 3", "Rate more documents"),
+    ],
+)
+def test_each_reason_why_nothing_can_be_compared_has_its_own_action(measured, note, action):
+    found = interference.summarize(measured.cells)
+    effects = {**found.effects, "crowding": {"mean": refused("crowding, mean", note)}}
+    said = interference.finding(replace(found, effects=effects))
+    assert note in said.sentence
+    assert action in said.action
+
+
+@pytest.mark.parametrize("documents", [0, 1, 2])
+def test_a_test_that_lacks_documents_names_them(documents):
+    assert re.match(rf"{documents} documents? ", over_runs.tested(np.zeros((1, documents))))
 
 
 def finding_of(measured, **effects):
@@ -437,6 +461,11 @@ def test_the_papers_protocol_takes_the_best_on_the_test_texts(tmp_path):
     )
     assert ours.parts["crowding"] == pytest.approx(found.crowding.estimate)
     assert len(interference.finding(found).table.rows) == 6
+    more = replace(setting, seeds=(0, 1, 2))
+    with in_setting(setting):
+        measure(more, chosen_sections(more, effort))
+    papers = interference.summarize(setting.cells).decompositions[-1]
+    assert papers.start.endswith("of 2 of 3 runs")  # no more were measured as the paper does
 
 
 def map_of(evaluated, name):
@@ -449,6 +478,20 @@ def test_given_instructions_have_no_luck(measured):
     assert of_one.start == NAMES["S1"]
     assert list(of_one.parts) == ["one call for all", "transfer", "crowding"]
     assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
+
+
+def test_instructions_of_another_kind_are_refused_before_they_are_paid(tmp_path):
+    setting = smoke_setting(tmp_path, seeds=(0,))
+    arguments = ["--smoke", "--seeds", "1", "--repeats", "1", "--arms", "core"]
+    arguments += ["--out", str(tmp_path), "--steps"]
+    with in_setting(setting):
+        chosen_sections(setting, Effort(steps=1))
+    paid = (tmp_path / "cells.jsonl").read_bytes()
+    result = CliRunner().invoke(interference.command, [*arguments, "2"])
+    assert result.exit_code == 1
+    assert "steps 1" in result.output
+    assert (tmp_path / "cells.jsonl").read_bytes() == paid
+    assert CliRunner().invoke(interference.command, [*arguments, "1"]).exit_code == 0
 
 
 def test_the_papers_protocol_needs_runs(tmp_path, setting):

@@ -391,6 +391,30 @@ def test_programs_of_single_criteria_are_put_together():
     assert validation_volume(parts, ("coherence", "fluency")) == pytest.approx(0.2)
 
 
+def test_the_gain_is_that_of_the_two_agreements_beside_it(cells):
+    once = [c for c in cells if c.benchmark == "noise" or c.key["seed"] == 0]
+    (summary,) = summarize(once)
+    start = next(mode for mode in summary.modes if mode.name == "seed")
+    assert start.seeds == (0,)  # the scoring beside the run alone
+    for mode in summary.optimized:
+        assert mode.gain[MEAN].value == pytest.approx(
+            mode.test[MEAN].value - start.test[MEAN].value
+        )
+
+
+def test_one_criterion_has_one_mode_and_nothing_to_choose(tmp_path, monkeypatch):
+    rubric = planted_rubric("fluency")
+    examples = planted_examples(rubric, documents=10, systems=3)
+    lms = dict.fromkeys(ROLES, planted_lm(PlantedWorld()))
+    setting = setting_of(tmp_path, rubric, examples, lms, seeds=(0,), smoke=True)
+    monkeypatch.setattr("benchmarks.harness.options.smoke_setting", lambda *_, **__: setting)
+    run = CliRunner().invoke(main, ["modes", "--smoke", "--steps", "1"])
+    assert run.exit_code == 0, run.output
+    measured = [cell.key["mode"] for cell in setting.cells if cell.benchmark == "modes"]
+    assert measured == ["SSS"]
+    assert "--seeds" not in run.output and "one criterion" in run.output
+
+
 def test_unknown_modes_and_gates_are_refused(tmp_path):
     with pytest.raises(SetupError, match="no mode"):
         measure(setting_in(tmp_path), PLAN, ["SCS"])

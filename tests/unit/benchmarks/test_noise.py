@@ -1,9 +1,11 @@
 """The noise floor: what scoring the same texts again does."""
 
 import json
+import random
+import re
 import statistics
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from click.testing import CliRunner
@@ -108,3 +110,44 @@ def test_one_scoring_says_nothing_about_runs(cells):
     for row in noise.summarize(once).rows:
         assert row.run_sd is row.changed is row.least_paired is None
         assert row.half_width is not None
+
+
+@pytest.mark.parametrize("documents", [0, 1, 3, 5])
+def test_few_documents_show_nothing_and_no_figure_is_missing(cells, documents):
+    said = noise.finding(noise.summarize([on_few(cell, documents) for cell in cells]))
+    text = " ".join([said.sentence, said.action, *said.limits])
+    assert "6" in said.limits[0]
+    assert not re.search(r"None| - |\b1 documents|\b0 documents|nan", text)
+
+
+def on_few(cell, documents):
+    """Leave the texts of so many documents; of none, texts that people rate alike."""
+    judged = cell.result["judged"]
+    groups = judged["groups"]
+    some = sorted(set(groups))[: documents or None]
+    places = [place for place, group in enumerate(groups) if group in some]
+    few = {
+        kind: {name: [judged[kind][name][place] for place in places] for name in judged[kind]}
+        for kind in ("scores", "human")
+    }
+    if not documents:
+        few["human"] = {name: [3.0 for _ in places] for name in few["human"]}
+    few["groups"] = [groups[place] for place in places]
+    return replace(cell, result={"judged": {**judged, **few}})
+
+
+def test_a_difference_that_no_judge_could_reach_is_no_figure(cells):
+    rng = random.Random(0)
+    wild = [
+        replace(cell, result={"judged": {**cell.result["judged"], "scores": noisy}})
+        for cell in cells
+        for judged in [cell.result["judged"]]
+        for noisy in [
+            {n: [rng.choice((1.0, 5.0)) for _ in of] for n, of in judged["scores"].items()}
+        ]
+    ]
+    summary = noise.summarize([on_few(cell, 6) for cell in wild])
+    (mean,) = (row for row in summary.rows if (row.layout, row.criterion) == ("combined", "mean"))
+    assert mean.documents == 6
+    assert mean.least_unpaired is None
+    assert f"{mean.needed_unpaired:,}" in noise.finding(summary).action

@@ -1,6 +1,7 @@
 """What a benchmark costs is told before it is paid, and what was paid is shown in any case."""
 
 import json
+import re
 from dataclasses import replace
 
 import click
@@ -102,6 +103,20 @@ def test_the_command_estimate_takes_the_options_and_measures_nothing(tmp_path):
     assert not (folder / CELLS).exists()
 
 
+def test_a_rubric_of_one_criterion_has_a_price_without_what_needs_two(tmp_path):
+    rubric = planted_rubric("fluency")
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml(), "utf-8")
+    rows = [dict(example) for example in planted_examples(rubric, documents=10, systems=2)]
+    (tmp_path / "rated.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    options = {"lm": "openai/toy", "data": tmp_path / "rated.jsonl", "seeds": "1", "repeats": "1"}
+    options |= {"rubric": tmp_path / "rubric.toml", "out": tmp_path / "out"}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    run = CliRunner().invoke(main, ["estimate", "all", *arguments])
+    assert run.exit_code == 0, run.output
+    assert re.search(r"noise.*\d", run.output) and re.search(r"modes.*\d", run.output)
+    assert "left out" in run.output
+
+
 @pytest.mark.parametrize(
     ("terminal", "yes", "answer", "expected"),
     [
@@ -127,3 +142,31 @@ def test_what_a_cap_has_cut_short_is_summed_up_in_part(tmp_path):
     assert "noise" in json.loads((tmp_path / "unfinished.json").read_text("utf-8"))
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert json.loads((tmp_path / "unfinished.json").read_text("utf-8")) == {}
+
+
+def test_what_a_first_cell_has_paid_is_told_and_not_priced_again(tmp_path):
+    arguments = ["noise", "--smoke", "--repeats", "1", "--out", str(tmp_path)]
+    price = re.compile(r"noise +(\d+)")
+    full = int(price.search(CliRunner().invoke(main, ["estimate", *arguments]).output)[1])
+    run = CliRunner().invoke(main, [*arguments, "--max-calls", "30"])
+    assert run.exit_code == 1
+    assert "Partial. noise: 0 of 2 cells" in run.output
+    assert not read_cells_of(tmp_path)
+    run = CliRunner().invoke(main, ["estimate", *arguments, "--max-calls", "50"])
+    assert int(price.search(run.output)[1]) == full - 30
+    assert f"leaves 20 of the {full - 30} calls" in run.output
+    run = CliRunner().invoke(main, ["estimate", *arguments, "--max-calls", str(full)])
+    assert "leaves" not in run.output  # it is enough
+
+
+def read_cells_of(folder):
+    path = folder / CELLS
+    return path.read_text("utf-8") if path.exists() else ""
+
+
+def test_modes_without_a_run_say_that_there_is_too_little(tmp_path):
+    run = CliRunner().invoke(
+        main, ["modes", "--smoke", "--out", str(tmp_path), "--max-calls", "130"]
+    )
+    assert run.exit_code == 1
+    assert "Partial. modes" in run.output and "too little" in run.output
