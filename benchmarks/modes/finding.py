@@ -10,12 +10,10 @@ from benchmarks.harness.setting import CALLS
 from benchmarks.harness.tables import Table, interval
 from benchmarks.modes.estimates import ENOUGH, Estimate
 from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import InSetting, Mode
+from benchmarks.modes.summary import CHEAP, DEAR, PRIMARY, InSetting, Mode
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import number
 
-_CHEAP, _DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
-_PRIMARY = f"{_CHEAP} minus {_DEAR}"
 _K_CALLS = ", and K calls to judge a text"  # what the single-criterion baseline takes afterwards
 
 
@@ -24,7 +22,7 @@ def finding(summary: InSetting) -> Finding:
 
     Where one of the two was not run, or either less often than it takes, nothing is claimed.
     """
-    claim = next((claim for claim in summary.pairs if claim.name == _PRIMARY), None)
+    claim = next((claim for claim in summary.pairs if claim.name == PRIMARY), None)
     if claim is None or _runs(summary) < ENOUGH:
         claim = None
         sentence, action = _too_few(summary)
@@ -45,8 +43,8 @@ def finding(summary: InSetting) -> Finding:
 
 
 def _too_few(summary: InSetting) -> tuple[str, str]:
-    if {_CHEAP, _DEAR} - {mode.name for mode in summary.optimized}:
-        lack = f"{_CHEAP} and {_DEAR} are compared, and not both were run."
+    if {CHEAP, DEAR} - {mode.name for mode in summary.optimized}:
+        lack = f"{CHEAP} and {DEAR} are compared, and not both were run."
     else:
         lack = f"{_runs(summary)} runs are too few to compare modes; it takes {ENOUGH}."
     return lack, "Choose no mode by these figures; run all modes with --seeds 5."
@@ -54,17 +52,17 @@ def _too_few(summary: InSetting) -> tuple[str, str]:
 
 def _sentence(summary: InSetting, claim: Claim) -> str:
     if claim.estimate is None:
-        return f"{_CHEAP} and {_DEAR} cannot be compared: {claim.note}."
+        return f"{CHEAP} and {DEAR} cannot be compared: {claim.note}."
     calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
-    price = f"{calls[_CHEAP]} calls a run in the place of {calls[_DEAR]}"
+    price = f"{calls[CHEAP]} calls a run in the place of {calls[DEAR]}"
     agrees = "less" if claim.estimate < 0 else "more"
     match claim.verdict:
         case "established":
-            what = f"{_CHEAP} agrees {agrees} with people than {_DEAR}"
+            what = f"{CHEAP} agrees {agrees} with people than {DEAR}"
         case "equivalent":
-            what = f"{_CHEAP} and {_DEAR} agree with people alike, within {claim.bound}"
+            what = f"{CHEAP} and {DEAR} agree with people alike, within {claim.bound}"
         case _:
-            what = f"no difference between {_CHEAP} and {_DEAR} could be shown"
+            what = f"no difference between {CHEAP} and {DEAR} could be shown"
     return f"In {_runs(summary)} runs of each {what}: {with_interval(claim, 2)}, for {price}."
 
 
@@ -84,7 +82,7 @@ def _winners(summary: InSetting) -> Iterable[str]:
     beaten: dict[str, list[str]] = {}
     for claim in _established(summary.pairs):
         winner, loser = _pair(claim)[:: 1 if (claim.estimate or 0) > 0 else -1]
-        if claim.name != _PRIMARY:
+        if claim.name != PRIMARY:
             low, high = sorted(abs(end or 0) for end in (claim.low, claim.high))
             beaten.setdefault(winner, []).append(f"{loser} (by {low:.2f} to {high:.2f})")
     for winner, losers in beaten.items():
@@ -97,19 +95,19 @@ def _pair(claim: Claim) -> list[str]:
 
 def _action(summary: InSetting, claim: Claim) -> str:
     if claim.verdict == "established" and (claim.estimate or 0) < 0:
-        return f"Take {_DEAR}, or a mode between it and {_CHEAP} that you can pay."
+        return f"Take {DEAR}, or a mode between it and {CHEAP} that you can pay."
     if claim.verdict in ("established", "equivalent"):
-        return f"Take {_CHEAP}."
+        return f"Take {CHEAP}."
     gains = [of for of in _established(summary.against_seed) if (of.estimate or 0) > 0]
     if not gains:
-        return f"Take {_CHEAP}, the cheapest, or measure with more documents and --seeds."
+        return f"Take {CHEAP}, the cheapest, or measure with more documents and --seeds."
     best = _pair(max(gains, key=lambda of: of.estimate or 0))[0]
     if best == _CHEAP:
         return f"Take {_CHEAP}, the cheapest."
     calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
     return (
         f"Take {best} if you can pay its {calls[best]} calls a run{_K_CALLS * (best == 'ST')}, "
-        f"else {_CHEAP}, the cheapest."
+        f"else {CHEAP}, the cheapest."
     )
 
 
