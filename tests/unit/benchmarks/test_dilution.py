@@ -20,12 +20,13 @@ from benchmarks.dilution.arms import (
     silence_in,
 )
 from benchmarks.dilution.calibration import UNCALIBRATED
-from benchmarks.dilution.contrasts import PRIMARY, YIELD
+from benchmarks.dilution.contrasts import PATH, PRIMARY, WHOLE_STEP, YIELD
 from benchmarks.dilution.finding import finding
 from benchmarks.dilution.measures import CriterionFocus, measure
 from benchmarks.dilution.observed import means_of, observe, yield_of
 from benchmarks.dilution.raters import (
     EDITS,
+    LM_RATER,
     REAL_TEST,
     STEP,
     UNITS,
@@ -241,6 +242,27 @@ def test_a_rater_without_a_test_is_never_in_the_first_view_and_marked_elsewhere(
     assert first.claim is None and not re.search(r"\d %", f"{first.sentence} {first.action}")
     assert all(set(row[1:]) == {"-"} for row in first.table.rows)
     assert len([line for line in first.limits if "could not be tested" in line]) == 2
+
+
+def test_means_in_the_first_view_are_those_of_the_picture(diluted):
+    """Where separate calls advise nothing, the other arms' texts do not count."""
+
+    def without(rating):
+        gone = rating["arm"] == SEPARATE and rating["criterion"] == "fluency"
+        return {**rating, "rating": None} if gone else {**rating, "rating": 1 + len(rating["arm"])}
+
+    cells = [
+        replace(cell, result={"ratings": [without(rating) for rating in cell.result["ratings"]]})
+        if cell.key.get("part") == WHOLE and cell.key["seed"] == 0
+        else cell
+        for cell in diluted.cells
+    ]
+    found = summarize(cells)
+    (whole,) = [of for of in found.decompositions if of.measure == WHOLE_STEP]
+    assert [found.ratings[WHOLE_STEP][arm] for arm in PATH] == pytest.approx(whole.means)
+    counted = {of.arm: of.corrected for of in found.figures if of.rater == LM_RATER}
+    (yields,) = [o for o in found.decompositions if (o.measure, o.rater) == (YIELD, LM_RATER)]
+    assert [counted[arm] for arm in PATH] == pytest.approx(yields.means)
 
 
 def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):
