@@ -29,7 +29,7 @@ from benchmarks.dilution.raters import (
     whole_texts_of,
 )
 from benchmarks.dilution.steps import edit_step, texts_of, write_step
-from benchmarks.dilution.summary import CAUSAL, summarize
+from benchmarks.dilution.summary import CAUSAL, by_size, summarize
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.options import with_setting
 from benchmarks.harness.setting import Setting
@@ -95,7 +95,8 @@ def measure(setting: Setting, sizes: Sizes) -> None:
     grid.measure(tasks)
     if sizes.causal:
         best = _best_rater(setting, raters)
-        gradients = chosen(observe(setting.cells).steps, best.name, sizes.causal)
+        (ours,) = (cells for cells in by_size(setting.cells) if steps[0] in cells)
+        gradients = chosen(observe(ours).steps, best.name, sizes.causal)
         grid.measure(_causal(setting, best, gradients))
 
 
@@ -136,8 +137,9 @@ def _best_rater(setting: Setting, raters: Sequence[Source]) -> Source:
 
 
 def show(setting: Setting) -> None:
-    """Print what the cells of a setting say."""
-    finding(summarize(setting.cells)).print()
+    """Print what the cells of a setting say, a finding for each size of steps."""
+    for cells in by_size(setting.cells):
+        finding(summarize(cells)).print()
     setting.say_where("; `report` shows what it is made of")
 
 

@@ -45,6 +45,7 @@ _SIZES = (
     "seeds",
     "steps",
 )  # other numbers deal the documents otherwise
+_UNSIZED = (None,) * len(_SIZES)
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,22 @@ class Dilution:
         return tuple(of for of in self.decompositions if of.passed and self.passed.get(of.rater))
 
 
+def by_size(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Set a setting's dilution cells apart by the size of their steps; raters' tests belong to all.
+
+    Cells without any step stay together.
+    """
+    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    sizes = dict.fromkeys(_size(cell) for cell in own if cell.key["part"] == STEP)
+    return [[cell for cell in own if _size(cell) in (size, _UNSIZED)] for size in sizes] or [own]
+
+
+def _size(cell: Cell) -> tuple[object, ...]:
+    return tuple(cell.key.get(name) for name in _SIZES)
+
+
 def summarize(cells: Sequence[Cell]) -> Dilution:
-    """Sum up the dilution cells of one setting.
+    """Sum up the dilution cells of one setting and one size, as `by_size` gives them.
 
     Raises:
         SetupError: If there is no measured step, or the steps are of different sizes, or no rater
@@ -135,7 +150,7 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
     sizes = {tuple(cell.key[name] for name in _SIZES) for cell in steps}
     if len(sizes) != 1:
         what = "no measured steps" if not steps else "steps of several sizes"
-        raise SetupError(f"The folder holds {what}. Measure one size per folder, with --out.")
+        raise SetupError(f"The folder holds {what}.")
     seen = observe(own)
     if not seen.knows:
         raise SetupError("No rater has rated the gradients yet. The same command goes on.")

@@ -12,7 +12,7 @@ from benchmarks.harness.setting import Setting
 from benchmarks.interference.arms import Sections
 from benchmarks.interference.choose import Effort, chosen_sections, given_sections
 from benchmarks.interference.finding import finding
-from benchmarks.interference.measure import measure
+from benchmarks.interference.measure import GIVEN, check_kind, identity, measure
 from benchmarks.interference.paper import measure_paper
 from benchmarks.interference.summary import summarize
 from mogradjudge import SetupError
@@ -68,8 +68,10 @@ def command(
     effort = Effort(steps or (4 if setting.smoke else 6), batch_size)
     sections: Mapping[str, Sections]
     if instructions is not None:
-        sections = {"given": given_sections(setting, instructions)}
+        sections = {GIVEN: given_sections(setting, instructions)}
+        check_kind(setting, identity(sections[GIVEN]))
     else:
+        check_kind(setting, vars(effort))
         sections = chosen_sections(setting, effort)
     measure(setting, sections, explaining=arms == "all")
     if paper:

@@ -10,7 +10,11 @@ from benchmarks.harness.tasks import Task
 from benchmarks.interference.arms import EXPLAINING, Sections, judges
 from benchmarks.interference.choose import BENCHMARK
 from benchmarks.noise import seed_scoring
+from mogradjudge import SetupError
 from mogradjudge.hashing import digest
+
+GIVEN = "given"
+"""The run whose sections nobody optimized here."""
 
 
 def measure(setting: Setting, sections: Mapping[str, Sections], *, explaining: bool = True) -> None:
@@ -33,6 +37,28 @@ def measure(setting: Setting, sections: Mapping[str, Sections], *, explaining: b
                 task = scoring(setting, BENCHMARK, {"part": "score", **key}, judge)
                 (others if name in EXPLAINING else core).append(task)
     setting.grid.measure([*core, *others])
+
+
+def check_kind(setting: Setting, kind: Mapping[str, object]) -> None:
+    """Check that a folder holds no instructions of another kind, before any are paid for.
+
+    Args:
+        setting: What is measured on.
+        kind: The steps and batch size of the optimizer's runs, or the `identity` of given sections.
+
+    Raises:
+        SetupError: If it does: runs of several kinds are no sample of any.
+    """
+    for cell in setting.cells:
+        known = {name: cell.key[name] for name in ("steps", "batch_size") if name in cell.key}
+        if cell.key.get("run") == GIVEN:
+            known = {"instructions": cell.key["instructions"]}
+        if cell.benchmark == BENCHMARK and known and known != dict(kind):
+            held = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+            raise SetupError(
+                f"{setting.grid.folder} holds interference between other instructions ({held}). "
+                "Measure these with another --out; nothing was sent."
+            )
 
 
 def identity(sections: Sections) -> dict[str, str]:

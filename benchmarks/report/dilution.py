@@ -26,7 +26,7 @@ from benchmarks.dilution.contrasts import (
 )
 from benchmarks.dilution.finding import finding
 from benchmarks.dilution.raters import BENCHMARK
-from benchmarks.dilution.summary import Dilution, summarize
+from benchmarks.dilution.summary import Dilution, by_size, summarize
 from benchmarks.dilution.tables import PAPER, tables
 from benchmarks.harness.cells import Cell
 from benchmarks.report.markdown import escape, folded, shown, table
@@ -50,22 +50,21 @@ _DRAWN = (*_ON_THE_SCALE, YIELD)
 
 
 def sections(cells: Sequence[Cell], settings: Settings) -> list[Section]:
-    """Write about dilution, setting by setting."""
-    return [
-        _of_setting(ours, settings)
-        for ours in settings.split([cell for cell in cells if cell.benchmark == BENCHMARK])
-    ]
+    """Write about dilution, for each setting and size of steps."""
+    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    apart = [ours for of_setting in settings.split(own) for ours in by_size(of_setting)]
+    return [_section(ours, settings, place) for place, ours in enumerate(apart, 1)]
 
 
-def _of_setting(cells: Sequence[Cell], settings: Settings) -> Section:
+def _section(cells: Sequence[Cell], settings: Settings, place: int) -> Section:
     title = f"Dilution, {settings.name(cells[0].setting)}"
     try:
         summary = summarize(cells)
-    except SetupError as error:  # it was cut short, or the steps are of different sizes
+    except SetupError as error:  # it was cut short
         return Section(title, (), [escape(error)])
     first = finding(summary)
     figures: dict[str, Figure] = {}
-    parts = parts_of(summary, settings.number(cells[0].setting), figures)
+    parts = parts_of(summary, place, figures)
     claims = [] if first.claim is None else [first.claim]
     lead = next(iter(figures), "")
     return Section(title, claims, parts, figures, cells[0].setting, claims, first, lead)

@@ -36,11 +36,13 @@ from benchmarks.dilution.raters import (
     raters_of,
 )
 from benchmarks.dilution.steps import texts_of
-from benchmarks.dilution.summary import CAUSAL, summarize
+from benchmarks.dilution.summary import CAUSAL, by_size, summarize
 from benchmarks.dilution.tables import tables
 from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
+from benchmarks.report import dilution as report
+from benchmarks.report.settings import Settings
 from benchmarks.worlds.bank.real_units import RealUnit
 from benchmarks.worlds.planted import PlantedWorld, planted_examples, planted_lm, planted_rubric
 from benchmarks.worlds.ratings import rated
@@ -282,6 +284,20 @@ def test_steps_of_several_sizes_are_not_mixed(diluted):
         summarize([*diluted.cells, other])
     with pytest.raises(SetupError, match="no measured steps"):
         summarize([])
+
+
+@pytest.mark.slow
+def test_steps_of_another_size_extend_a_folder_and_stand_apart(tmp_path):
+    sizes = {"steps": 1, "planted": 1, "holistic": False}
+    measured_in(tmp_path, PlantedWorld(), **sizes)
+    measured_in(tmp_path, PlantedWorld(), **{**sizes, "steps": 2}, causal=1)
+    apart = by_size(read_cells(tmp_path))
+    assert [summarize(cells).steps for cells in apart] == [2, 4]
+    assert [sum(cell.key["part"] == CAUSAL for cell in cells) for cells in apart] == [0, 1]
+    settings = Settings(read_cells(tmp_path))
+    shown = report.sections(read_cells(tmp_path), settings)
+    assert [section.finding is not None for section in shown] == [True, True]
+    assert not {*shown[0].figures} & {*shown[1].figures}
 
 
 def test_no_two_steps_share_a_document(diluted):

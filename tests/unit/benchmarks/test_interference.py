@@ -451,6 +451,20 @@ def test_given_instructions_have_no_luck(measured):
     assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
 
 
+def test_instructions_of_another_kind_are_refused_before_they_are_paid(tmp_path):
+    setting = smoke_setting(tmp_path, seeds=(0,))
+    arguments = ["--smoke", "--seeds", "1", "--repeats", "1", "--arms", "core"]
+    arguments += ["--out", str(tmp_path), "--steps"]
+    with in_setting(setting):
+        chosen_sections(setting, Effort(steps=1))
+    paid = (tmp_path / "cells.jsonl").read_bytes()
+    result = CliRunner().invoke(interference.command, [*arguments, "2"])
+    assert result.exit_code == 1
+    assert "steps 1" in result.output
+    assert (tmp_path / "cells.jsonl").read_bytes() == paid
+    assert CliRunner().invoke(interference.command, [*arguments, "1"]).exit_code == 0
+
+
 def test_the_papers_protocol_needs_runs(tmp_path, setting):
     judges(setting, FULL, 0)["J1"].save(tmp_path / "judge.json")
     arguments = ["--smoke", "--paper", "--instructions", str(tmp_path / "judge.json")]
