@@ -13,6 +13,7 @@ from benchmarks.dilution.raters import LM_RATER
 from benchmarks.dilution.summary import Dilution, Figures
 from benchmarks.harness.finding import Finding, Question, unconfirmed
 from benchmarks.harness.tables import Table
+from benchmarks.worlds.bank import labels
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.display.terminal import number
@@ -39,13 +40,18 @@ def finding(dilution: Dilution) -> Finding:
     if not losses:
         nothing = "No rater passed its test, so nothing can be said about dilution."
         answers: dict[Question, str] = {"coach": f"Not known: {nothing[0].lower()}{nothing[1:]}"}
+        action = _NO_RATER if dilution.calibrations else _untested()
         return Finding(
-            *("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits), answers
+            *("dilution", dilution.setting, nothing, action, None, table, limits), answers
         )
     long, same = losses[0], dilution.loss(losses[0].rater, (SEPARATE, JOINT))
     action, answers = _action(long.share, same.share if same else None, dilution)
     said = _sentence(dilution, losses, same)
     return Finding("dilution", dilution.setting, said, action, long.share, table, limits, answers)
+
+
+def _untested() -> str:
+    return f"Measure criteria that raters can be tested on: {', '.join(labels())}."
 
 
 def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:

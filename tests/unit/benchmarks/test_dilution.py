@@ -1,6 +1,7 @@
 """The dilution benchmark in worlds in which dilution is planted, or is not."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -40,6 +41,8 @@ from benchmarks.dilution.summary import CAUSAL, by_size, summarize
 from benchmarks.dilution.tables import tables
 from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
+from benchmarks.harness.paying import estimated
+from benchmarks.harness.rehearsal import Estimate
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.report import dilution as report
 from benchmarks.report.settings import Settings
@@ -241,6 +244,7 @@ def test_a_rater_without_a_test_is_never_in_the_first_view_and_marked_elsewhere(
     claims += [*found.causal, *found.masking]
     assert claims and all(claim.name.startswith(UNCALIBRATED) for claim in claims)
     first = finding(found)
+    assert "coherence" in first.action and "--rater-lm" not in first.action
     assert first.claim is None and not re.search(r"\d %", f"{first.sentence} {first.action}")
     assert all(set(row[1:]) == {"-"} for row in first.table.rows)
     assert len([line for line in first.limits if "could not be tested" in line]) == 2
@@ -383,6 +387,13 @@ def test_a_rubric_of_one_criterion_is_refused(tmp_path):
         dilution.measure(setting, SIZES)
 
 
+def test_criteria_without_test_sentences_are_named_before_anything_is_paid(tmp_path, capsys):
+    setting = replace(smoke_setting(tmp_path), rubric=toy_rubric("wit", "charm"))
+    with suppress(SetupError):  # its documents are rated on other criteria
+        estimated("dilution", dilution.measure, setting, Estimate(), sizes=SIZES)
+    assert "wit, charm" in capsys.readouterr().out
+
+
 def test_what_is_lost_is_bounded_as_a_ratio():
     first, second = [2.0, 3.0, 4.0, 2.5, 3.5, 3.0], [1.0, 1.6, 1.9, 1.2, 1.8, 1.5]
     claim = relative_claim("lost", first, second)
@@ -408,7 +419,7 @@ def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     result = CliRunner().invoke(dilution.command, [*arguments, "--planted", "3"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("A joint gradient")
-    assert "same model" in result.output
+    assert "same model" not in result.output  # a simulated one
     assert "uncalibrated" not in result.output
     assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")
 
