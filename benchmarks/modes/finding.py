@@ -10,10 +10,11 @@ from benchmarks.harness.setting import CALLS
 from benchmarks.harness.tables import Table, interval
 from benchmarks.modes.estimates import ENOUGH, Estimate
 from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import CHEAP, DEAR, PRIMARY, InSetting, Mode
+from benchmarks.modes.summary import PRIMARY, InSetting, Mode
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import number
 
+_CHEAP, _DEAR = PRIMARY.split(" minus ")  # the fewest and the most calls of the four modes
 _K_CALLS = ", and K calls to judge a text"  # what the single-criterion baseline takes afterwards
 
 
@@ -43,8 +44,8 @@ def finding(summary: InSetting) -> Finding:
 
 
 def _too_few(summary: InSetting) -> tuple[str, str]:
-    if {CHEAP, DEAR} - {mode.name for mode in summary.optimized}:
-        lack = f"{CHEAP} and {DEAR} are compared, and not both were run."
+    if {_CHEAP, _DEAR} - {mode.name for mode in summary.optimized}:
+        lack = f"{_CHEAP} and {_DEAR} are compared, and not both were run."
     else:
         lack = f"{_runs(summary)} runs are too few to compare modes; it takes {ENOUGH}."
     return lack, "Choose no mode by these figures; run all modes with --seeds 5."
@@ -52,17 +53,17 @@ def _too_few(summary: InSetting) -> tuple[str, str]:
 
 def _sentence(summary: InSetting, claim: Claim) -> str:
     if claim.estimate is None:
-        return f"{CHEAP} and {DEAR} cannot be compared: {claim.note}."
+        return f"{_CHEAP} and {_DEAR} cannot be compared: {claim.note}."
     calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
-    price = f"{calls[CHEAP]} calls a run in the place of {calls[DEAR]}"
+    price = f"{calls[_CHEAP]} calls a run in the place of {calls[_DEAR]}"
     agrees = "less" if claim.estimate < 0 else "more"
     match claim.verdict:
         case "established":
-            what = f"{CHEAP} agrees {agrees} with people than {DEAR}"
+            what = f"{_CHEAP} agrees {agrees} with people than {_DEAR}"
         case "equivalent":
-            what = f"{CHEAP} and {DEAR} agree with people alike, within {claim.bound}"
+            what = f"{_CHEAP} and {_DEAR} agree with people alike, within {claim.bound}"
         case _:
-            what = f"no difference between {CHEAP} and {DEAR} could be shown"
+            what = f"no difference between {_CHEAP} and {_DEAR} could be shown"
     return f"In {_runs(summary)} runs of each {what}: {with_interval(claim, 2)}, for {price}."
 
 
@@ -95,19 +96,19 @@ def _pair(claim: Claim) -> list[str]:
 
 def _action(summary: InSetting, claim: Claim) -> str:
     if claim.verdict == "established" and (claim.estimate or 0) < 0:
-        return f"Take {DEAR}, or a mode between it and {CHEAP} that you can pay."
+        return f"Take {_DEAR}, or a mode between it and {_CHEAP} that you can pay."
     if claim.verdict in ("established", "equivalent"):
-        return f"Take {CHEAP}."
+        return f"Take {_CHEAP}."
     gains = [of for of in _established(summary.against_seed) if (of.estimate or 0) > 0]
     if not gains:
-        return f"Take {CHEAP}, the cheapest, or measure with more documents and --seeds."
+        return f"Take {_CHEAP}, the cheapest, or measure with more documents and --seeds."
     best = _pair(max(gains, key=lambda of: of.estimate or 0))[0]
     if best == _CHEAP:
         return f"Take {_CHEAP}, the cheapest."
     calls = {mode.name: f"{mode.cost.total:,.0f}" for mode in summary.optimized}
     return (
         f"Take {best} if you can pay its {calls[best]} calls a run{_K_CALLS * (best == 'ST')}, "
-        f"else {CHEAP}, the cheapest."
+        f"else {_CHEAP}, the cheapest."
     )
 
 

@@ -28,8 +28,8 @@ from mogradjudge.agreement.claims import Claim
 from mogradjudge.hashing import digest
 from mogradjudge.settings import Layout
 
-CHEAP, DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
-PRIMARY = f"{CHEAP} minus {DEAR}"
+PRIMARY = "CCC minus SSS"
+"""The claim that was named before anything was measured."""
 _OF_A_RUN = ("mode", "seed", "layout")  # the other parts of a key say how all modes were run
 
 
