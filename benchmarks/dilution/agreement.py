@@ -41,10 +41,12 @@ class Agreement:
     n: int
     by_label: Mapping[str, Kappas]
 
-    def passes(self, criterion: str) -> bool:
-        """Say whether its kappa suffices; a criterion that no unit is about cannot veto."""
-        kappas = self.by_label.get(criterion)
-        return kappas is None or kappas.mean is None or kappas.mean >= KAPPA_NEEDED
+    def passes(self, label: str) -> bool:
+        """Say whether its kappa suffices; a label always or never given by both cannot veto."""
+        kappas = self.by_label.get(label)
+        if kappas is None or kappas.between is None or kappas.mean is None:
+            return True
+        return kappas.mean >= KAPPA_NEEDED
 
 
 def agreement_of(

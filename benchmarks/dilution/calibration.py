@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from benchmarks.dilution.agreement import Agreement
+from benchmarks.dilution.agreement import ACTIONABLE, Agreement
 from benchmarks.dilution.measures import measure
 from benchmarks.dilution.planted import PlantedText
 from benchmarks.worlds.ratings import Rating, rated
@@ -98,6 +98,7 @@ class Calibration:
             if self.shares.passes(name)
             and (not yields or (ranks and self.yields.line(name).passed))
             and (self.real is None or self.real.passes(name))
+            and (not yields or self.real is None or self.real.passes(ACTIONABLE))
         )
 
     def corrected(self, share: float, criterion: str) -> float:

@@ -18,6 +18,7 @@ import click
 from benchmarks.dilution.causal import Tried, chosen, try_gradient
 from benchmarks.dilution.finding import finding
 from benchmarks.dilution.observed import observe
+from benchmarks.dilution.planted import plantable
 from benchmarks.dilution.raters import (
     BENCHMARK,
     EDITS,
@@ -32,9 +33,13 @@ from benchmarks.dilution.steps import edit_step, texts_of, write_step
 from benchmarks.dilution.summary import CAUSAL, by_size, summarize
 from benchmarks.harness.cells import Cell
 from benchmarks.harness.options import with_setting
+from benchmarks.harness.rehearsal import Rehearsal
 from benchmarks.harness.setting import Setting
 from benchmarks.harness.tasks import Task
+from benchmarks.worlds.bank import labels
 from mogradjudge import SetupError
+from mogradjudge.criteria import Group
+from mogradjudge.display.terminal import say
 from mogradjudge.settings import Pooling
 
 
@@ -84,6 +89,8 @@ def measure(setting: Setting, sizes: Sizes) -> None:
     if len(setting.rubric.names) < 2:
         raise SetupError("Dilution needs a rubric with two criteria or more.")
     grid, writing = setting.grid, _steps(setting, sizes)
+    if isinstance(grid, Rehearsal):  # once, before the price is told
+        _warn_of_untested(setting.rubric.names)
     raters = raters_of(setting, masked=sizes.masked, embedding_lm=sizes.embedding_lm)
     grid.measure(tests_of(setting, raters, sizes.planted, holistic=sizes.holistic))
     steps = grid.measure(writing)
@@ -98,6 +105,15 @@ def measure(setting: Setting, sizes: Sizes) -> None:
         (ours,) = (cells for cells in by_size(setting.cells) if steps[0] in cells)
         gradients = chosen(observe(ours).steps, best.name, sizes.causal)
         grid.measure(_causal(setting, best, gradients))
+
+
+def _warn_of_untested(criteria: Group) -> None:
+    if untested := [name for name in criteria if name not in plantable(criteria)]:
+        say(
+            f"Raters cannot be tested on {', '.join(untested)}, so nothing will be said about "
+            f"{'it' if len(untested) == 1 else 'them'}: test sentences are there for "
+            f"{', '.join(labels())}."
+        )
 
 
 def _steps(setting: Setting, sizes: Sizes) -> list[Task]:

@@ -102,9 +102,9 @@ class Decomposition:
 
 def losses_of(seen: Observed, rater: str) -> list[Loss]:
     """Compare the yields of the arms by one rater; arms that no step has both of are left out."""
-    calibration, passed = seen.calibrations.get(rater), seen.passed(rater, yields=True)
+    passed = seen.passed(rater, yields=True)
     criteria = passed or seen.knows[rater]
-    source = yield_of(rater, calibration)
+    source = yield_of(rater, seen.line(rater, yields=True))
     losses = []
     for arms in LOSSES:
         if means := means_of(seen.steps, source, arms, criteria):
@@ -146,8 +146,10 @@ def _shared(
     Gives the standard error of the second mean minus a weight times the first, by the weight.
     """
     errors = []
-    for name in criteria if rater in seen.calibrations else ():
-        line = seen.calibrations[rater].yields.line(name)
+    if (calibration := seen.line(rater, yields=True)) is None:
+        return lambda weight: 0.0
+    for name in criteria:
+        line = calibration.yields.line(name)
         means = means_of(seen.steps, size_of(rater, "actionable_units"), arms, (name,))
         if means and line.slope > 0:
             units = [statistics.fmean(of[arm] for of in means) for arm in arms]
@@ -180,17 +182,15 @@ def masking_of(seen: Observed, rater: str) -> Claim | None:
 
 def decompositions_of(seen: Observed) -> list[Decomposition]:
     """Take the difference of separate and joint gradients apart, on each measure."""
-    whole = seen.whole_texts
     measures: list[tuple[str, str, Source, Group]] = []
     if LM_RATER in seen.knows:
-        known = seen.knows[LM_RATER]
-        passed = tuple(name for name in known if whole is not None and whole.passes(name))
+        passed = seen.passed_whole(seen.knows[LM_RATER])
         measures += [(WHOLE_STEP, LM_RATER, rated_step, passed)]
         measures += [(ONE_TEXT, LM_RATER, rated_text, passed)]
     for rater in seen.plain:
-        calibration, passed = seen.calibrations.get(rater), seen.passed(rater, yields=True)
-        measures.append((SHARE, rater, share_of(rater, calibration), seen.passed(rater)))
-        measures.append((YIELD, rater, yield_of(rater, calibration), passed))
+        shares, yields = share_of(rater, seen.line(rater)), seen.line(rater, yields=True)
+        measures.append((SHARE, rater, shares, seen.passed(rater)))
+        measures.append((YIELD, rater, yield_of(rater, yields), seen.passed(rater, yields=True)))
     return [
         _decomposition(measure, rater, passed, means)
         for measure, rater, source, passed in measures

@@ -7,15 +7,17 @@ from collections.abc import Iterable
 from benchmarks.dilution.agreement import KAPPA_NEEDED
 from benchmarks.dilution.arms import CRITIQUED, CRITIQUED_LONG, JOINED, JOINT, LONG, SEPARATE
 from benchmarks.dilution.calibration import RHO_NEEDED, Calibration
-from benchmarks.dilution.contrasts import PRIMARY, Loss
+from benchmarks.dilution.contrasts import PRIMARY, WHOLE_STEP, Loss
 from benchmarks.dilution.lm_rater import warning_about
 from benchmarks.dilution.raters import LM_RATER
 from benchmarks.dilution.summary import Dilution, Figures
-from benchmarks.harness.finding import Finding, Question
+from benchmarks.harness.finding import Finding, Question, unconfirmed
 from benchmarks.harness.tables import Table
+from benchmarks.worlds.bank import labels
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.display.terminal import number
+from mogradjudge.report.numbers import counted
 
 _ROWS = (SEPARATE, LONG, JOINT, CRITIQUED_LONG, CRITIQUED)
 _APART = "Let the coach write about one criterion at a time (mode SSS or SSC)"
@@ -38,13 +40,18 @@ def finding(dilution: Dilution) -> Finding:
     if not losses:
         nothing = "No rater passed its test, so nothing can be said about dilution."
         answers: dict[Question, str] = {"coach": f"Not known: {nothing[0].lower()}{nothing[1:]}"}
+        action = _NO_RATER if dilution.calibrations else _untested()
         return Finding(
-            *("dilution", dilution.setting, nothing, _NO_RATER, None, table, limits), answers
+            *("dilution", dilution.setting, nothing, action, None, table, limits), answers
         )
     long, same = losses[0], dilution.loss(losses[0].rater, (SEPARATE, JOINT))
     action, answers = _action(long.share, same.share if same else None, dilution)
     said = _sentence(dilution, losses, same)
     return Finding("dilution", dilution.setting, said, action, long.share, table, limits, answers)
+
+
+def _untested() -> str:
+    return f"Measure criteria that raters can be tested on: {', '.join(labels())}."
 
 
 def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
@@ -57,24 +64,29 @@ def _sentence(dilution: Dilution, losses: list[Loss], same: Loss | None) -> str:
             f"among {count} criteria would by itself take {100 - 100 / count:.0f} %."
         )
     for other in others:
-        if _direction(other.share) != _direction(long.share):
+        if _way(other.share) != _way(long.share):
             said += f" The {other.rater} says otherwise of the first: there it "
             said += f"{_lost(other.share)}."
     return said
 
 
+def _way(claim: Claim) -> int:
+    """Give 1 where the interval holds losses alone, -1 where gains alone, else 0."""
+    if claim.low is None or claim.high is None or claim.low <= 0 <= claim.high:
+        return 0
+    return 1 if claim.low > 0 else -1
+
+
 def _direction(claim: Claim) -> int:
     """Give 1 for a loss that is established, -1 for a gain, 0 for neither."""
-    if claim.verdict != "established" or claim.estimate is None:
-        return 0
-    return 1 if claim.estimate > 0 else -1
+    return _way(claim) if claim.verdict == "established" else 0
 
 
 def _lost(claim: Claim) -> str:
     """Say what is lost, with its interval.
 
     >>> _lost(Claim("a", 0.57, 0.53, 0.61, 0.01, n=12, verdict="established"))
-    'says 57 % less about each criterion (53 to 61)'
+    'says 57 % less about each criterion (95 % interval 53 to 61)'
     """
     if claim.estimate is None:
         return f"cannot be compared ({claim.note})"
@@ -82,13 +94,14 @@ def _lost(claim: Claim) -> str:
         lost = f"{100 * claim.estimate:+z.0f} %"
         return f"lost {lost} in {claim.n} steps, too few to tell: it takes {claim.fewest}"
     ends = sorted((abs(claim.low), abs(claim.high)))
-    if way := _direction(claim):
+    if (way := _way(claim)) and claim.verdict != "equivalent":
         share, word = abs(claim.estimate), "less" if way > 0 else "more"
-        between = f"{100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
-        return f"says {100 * share:.0f} % {word} about each criterion ({between})"
+        between = f"95 % interval {100 * ends[0]:.0f} to {100 * ends[1]:.0f}"
+        said = f"says {100 * share:.0f} % {word} about each criterion ({between})"
+        return said + unconfirmed(claim, "steps")
     words = "next to nothing" if claim.verdict == "equivalent" else "nothing that could be shown"
     low, high = (f"{100 * end:+z.0f}" for end in (claim.low, claim.high))
-    return f"loses {words} ({100 * claim.estimate:+z.0f} %, {low} to {high})"
+    return f"loses {words} ({100 * claim.estimate:+z.0f} %, 95 % interval {low} to {high})"
 
 
 def _action(long: Claim, same: Claim | None, dilution: Dilution) -> tuple[str, dict[Question, str]]:
@@ -140,9 +153,12 @@ def _limits_of(dilution: Dilution, claim: Claim) -> Iterable[str]:
     if "lengths differ" in claim.note:
         yield f"Of one call, K times the length: {claim.note}."
     if claim.verdict == "not established":
+        more = "four times as many halve the interval"
+        if claim.low is None:
+            more = f"it takes {claim.fewest}"
         yield (
-            f"Whether a joint gradient as long as all separate ones says less: {dilution.steps} "
-            "steps leave it open, and four times as many halve the interval."
+            f"Whether a joint gradient as long as all separate ones says less: {claim.n} steps "
+            f"leave it open, and {more}."
         )
 
 
@@ -167,9 +183,7 @@ def _failed(rater: str, tested: Calibration | None, criteria: Group) -> str:
 
 def _table(dilution: Dilution, rater: str | None) -> Table:
     figures = {it.arm: it for it in dilution.figures if it.rater == rater}
-    focus = next(iter(dilution.ratings.values()), {})
-    whole = dilution.whole_texts
-    trusted = whole is not None and any(map(whole.passes, dilution.criteria))
+    focus = dilution.ratings.get(WHOLE_STEP, {}) if _is_rated(dilution) else {}
     rows = [
         [
             arm,
@@ -177,13 +191,25 @@ def _table(dilution: Dilution, rater: str | None) -> Table:
             *_units(
                 arm, dilution.loss(rater or "", PRIMARY if arm == SEPARATE else (SEPARATE, arm))
             ),
-            number(focus.get(arm) if trusted else None, 1),
+            number(focus.get(arm), 1),
         ]
         for arm in _ROWS
     ]
-    columns = ("gradients", "words on a text", "units per criterion", "lost", "focus, 1 to 10")
-    title = f"Gradients of {dilution.steps} steps of {dilution.batch_size} texts"
-    return Table(columns, rows, f"{title}, by the {rater}" if rater else title)
+    columns = ("gradients", "words on a text", "units per criterion", "lost (95 % interval)")
+    return Table((*columns, "focus, 1 to 10"), rows, _title(dilution, rater))
+
+
+def _is_rated(dilution: Dilution) -> bool:
+    """Say whether the LM may be believed on whole texts, and on units as well."""
+    return any(of.measure == WHOLE_STEP for of in dilution.trusted)
+
+
+def _title(dilution: Dilution, rater: str | None) -> str:
+    loss = dilution.loss(rater or "", PRIMARY)
+    steps = len(loss.values) if loss else dilution.steps
+    of_all = f" of {dilution.steps}" if steps < dilution.steps else ""
+    title = f"Gradients of {steps}{of_all} steps of {counted(dilution.batch_size, 'text')}"
+    return f"{title}, by the {rater}" if rater else title
 
 
 def _words(figures: Figures | None) -> str:

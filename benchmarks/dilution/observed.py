@@ -97,6 +97,14 @@ class Observed:
         calibration = self.calibrations.get(rater)
         return () if calibration is None else calibration.passed(self.knows[rater], yields=yields)
 
+    def line(self, rater: str, *, yields: bool = False) -> Calibration | None:
+        """Give what corrects a rater's figures; a test that it failed corrects nothing."""
+        return self.calibrations.get(rater) if self.passed(rater, yields=yields) else None
+
+    def passed_whole(self, criteria: Group) -> Group:
+        """Give the criteria on which the LM passed its test with whole texts."""
+        return tuple(filter(self.whole_texts.passes, criteria)) if self.whole_texts else ()
+
 
 def observe(cells: Sequence[Cell]) -> Observed:
     """Derive what is compared from a setting's cells; of equal parts the last counts."""

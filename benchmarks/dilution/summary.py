@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-from benchmarks.dilution.arms import ROUTED, TEXTS
+from benchmarks.dilution.arms import CRITIQUED_LONG, ROUTED, TEXTS, WRITTEN
 from benchmarks.dilution.calibration import Calibration, Curve
 from benchmarks.dilution.causal import causal_claims, skipped_note
 from benchmarks.dilution.contrasts import (
+    ONE_TEXT,
+    PATH,
+    WHOLE_STEP,
     Decomposition,
     Loss,
     decompositions_of,
@@ -20,6 +22,7 @@ from benchmarks.dilution.contrasts import (
 from benchmarks.dilution.observed import (
     Observed,
     Source,
+    means_of,
     observe,
     rated_edit,
     rated_step,
@@ -51,7 +54,7 @@ class Figures:
 
     Over all that it knows if it passed on none, which ``passed`` tells. ``share`` is ten times the
     corrected share of units, ``counted`` the yield as the rater counts it and ``corrected`` what
-    remains after its line of yields.
+    remains after its line of yields. Examples count that the arms of `PATH` have a value on, too.
     """
 
     arm: str
@@ -79,7 +82,8 @@ class Dilution:
         calibrations: By rater, those with masked names too.
         whole_texts: The test of the LM's ratings of whole texts; None without.
         figures: By arm and rater.
-        ratings: The LM's mean ratings from 1 to 10, by what is rated, and arm.
+        ratings: The LM's mean ratings from 1 to 10, by what is rated, and arm, over the criteria
+            that it passed on with whole texts; over all if there is none.
         losses: What joint gradients lack of what separate ones yield.
         decompositions: What the difference is made of.
         masking: How the loss changes with the criteria's names hidden; empty without.
@@ -113,6 +117,25 @@ class Dilution:
         """Find a loss by its rater and its arms."""
         of = [loss for loss in self.losses if (loss.rater, loss.arms) == (rater, arms)]
         return of[0] if of else None
+
+    @property
+    def trusted(self) -> tuple[Decomposition, ...]:
+        """The decompositions of measures that passed their test, by raters that did on yields."""
+        return tuple(of for of in self.decompositions if of.passed and self.passed.get(of.rater))
+
+
+def by_size(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Set a setting's dilution cells apart by the size of their steps; raters' tests belong to all.
+
+    Cells without any step stay together.
+    """
+    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
+    sizes = dict.fromkeys(_size(cell) for cell in own if cell.key["part"] == STEP)
+    return [[cell for cell in own if _size(cell) in (size, _UNSIZED)] for size in sizes] or [own]
+
+
+def _size(cell: Cell) -> tuple[object, ...]:
+    return tuple(cell.key.get(name) for name in _SIZES)
 
 
 def by_size(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -175,38 +198,40 @@ def summarize(cells: Sequence[Cell]) -> Dilution:
 
 def _figures(seen: Observed) -> Iterable[Figures]:
     for rater in seen.plain:
-        passed = seen.passed(rater, yields=True)
+        passed, calibration = seen.passed(rater, yields=True), seen.line(rater, yields=True)
+        sources = (
+            *(size_of(rater, "words"), share_of(rater, calibration)),
+            *(yield_of(rater), yield_of(rater, calibration)),
+        )
+        means = [_means(seen, source, passed or seen.knows[rater]) for source in sources]
         for arm in (*TEXTS, ROUTED):
-            mean = partial(_mean, seen, arm=arm, criteria=passed or seen.knows[rater])
-            calibration = seen.calibrations.get(rater)
-            if (counted := mean(source=yield_of(rater))) is not None:
-                yield Figures(
-                    *(arm, rater, bool(passed)),
-                    words=mean(source=size_of(rater, "words")) or 0.0,
-                    share=mean(source=share_of(rater, calibration)),
-                    counted=counted,
-                    corrected=mean(source=yield_of(rater, calibration)) or 0.0,
-                )
+            words, share, counted, corrected = (by_arm.get(arm) for by_arm in means)
+            if words is not None and counted is not None and corrected is not None:
+                yield Figures(arm, rater, bool(passed), words, share, counted, corrected)
 
 
-def _mean(seen: Observed, source: Source, arm: str, criteria: Group) -> float | None:
-    values = [
-        v for step in seen.steps for name in criteria for v in source(step, arm, name).values()
-    ]
-    return statistics.fmean(values) if values else None
+def _means(seen: Observed, source: Source, criteria: Group) -> dict[str, float]:
+    """Average each arm over the examples on which it and all of `PATH` have a value."""
+    means = _averages(seen, source, PATH, criteria)
+    for arm in (CRITIQUED_LONG, ROUTED):
+        beside = _averages(seen, source, (*PATH, arm), criteria)
+        means |= {arm: beside[arm]} if beside else {}
+    return means
+
+
+def _averages(
+    seen: Observed, source: Source, arms: Sequence[str], criteria: Group
+) -> dict[str, float]:
+    means = means_of(seen.steps, source, arms, criteria)
+    return {arm: statistics.fmean(of[arm] for of in means) for arm in arms if means}
 
 
 def _ratings(seen: Observed, criteria: Group) -> dict[str, dict[str, float]]:
-    sources = {
-        "focus of a step's texts as one": rated_step,
-        "focus of one text": rated_text,
-        "how editors follow": rated_edit,
-    }
+    tested = seen.passed_whole(criteria) or criteria
     means = {
-        what: {
-            arm: mean for arm in TEXTS if (mean := _mean(seen, source, arm, criteria)) is not None
-        }
-        for what, source in sources.items()
+        WHOLE_STEP: _means(seen, rated_step, tested),
+        ONE_TEXT: _means(seen, rated_text, tested),
+        "how editors follow": _averages(seen, rated_edit, WRITTEN, criteria),
     }
     return {what: by_arm for what, by_arm in means.items() if by_arm}
 

@@ -8,6 +8,7 @@ from benchmarks.dilution.calibration import UNCALIBRATED, Curve
 from benchmarks.dilution.contrasts import PARTS, PATH, SHARE
 from benchmarks.dilution.summary import Dilution
 from benchmarks.harness.tables import Table, difference, percent, signed
+from mogradjudge.agreement.claims import Claim
 from mogradjudge.criteria import Group
 from mogradjudge.display.terminal import number
 
@@ -53,8 +54,8 @@ def losses_table(dilution: Dilution) -> Table:
     rows = [
         [
             *(loss.arms[1], loss.rater + ("" if loss.passed else f" ({UNCALIBRATED})")),
-            *(difference(loss.difference), difference(loss.share), loss.share.verdict),
-            *(number(loss.share.p_value, 3), loss.share.note or "-"),
+            *(difference(loss.difference), difference(loss.share)),
+            *(*_judged(loss.share, trusted=bool(loss.passed)), loss.share.note or "-"),
         ]
         for loss in dilution.losses
     ]
@@ -65,10 +66,18 @@ def losses_table(dilution: Dilution) -> Table:
 def more_table(dilution: Dilution) -> Table:
     """Judge what hidden names change, and what edits by single units bring."""
     rows = [
-        [claim.name, difference(claim), claim.verdict, number(claim.p_value, 3), claim.note or "-"]
+        [
+            *(claim.name, difference(claim)),
+            *(*_judged(claim, trusted=not claim.name.startswith(UNCALIBRATED)), claim.note or "-"),
+        ]
         for claim in (*dilution.masking, *dilution.causal)
     ]
     return Table(("", "difference", "verdict", "p", "note"), rows, "Names masked, and single edits")
+
+
+def _judged(claim: Claim, *, trusted: bool) -> tuple[str, str]:
+    """Give verdict and p-value; what a rater says that failed its test is not judged."""
+    return (claim.verdict, number(claim.p_value, 3)) if trusted else ("-", "-")
 
 
 def arms_table(dilution: Dilution) -> Table:
@@ -83,10 +92,7 @@ def arms_table(dilution: Dilution) -> Table:
         for arm in dilution.figures
     ]
     columns = ("gradients", "rater", "words", "share x 10", "units as counted", "corrected")
-    title = (
-        f"Means over criteria; {dilution.steps} steps of {dilution.batch_size}. Here an arm has "
-    )
-    title += "all of its texts, in the losses only examples on which both have some"
+    title = f"Means over criteria; {dilution.steps} steps of {dilution.batch_size}"
     return Table((*columns, "no advice"), rows, title, keys=2)
 
 

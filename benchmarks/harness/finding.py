@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from benchmarks.harness.cells import Values
 from benchmarks.harness.tables import Table, signed
 from mogradjudge.agreement.claims import Claim
-from mogradjudge.display.terminal import say
+from mogradjudge.display.terminal import number, say
 
 Question: TypeAlias = Literal["mode", "layout", "coach", "texts", "method"]
 """What a reader wants to know of their own judge; see `Finding.answers`."""
@@ -102,3 +102,16 @@ def with_interval(claim: Claim, digits: int = 3) -> str:
     if claim.low is None or claim.high is None:
         return f"{number} (no interval)"
     return f"{number} (95 % interval {signed(claim.low, digits)} to {signed(claim.high, digits)})"
+
+
+def unconfirmed(claim: Claim, clusters: str) -> str:
+    """Say that the test does not confirm what the interval shows; "" where the two agree.
+
+    >>> unconfirmed(Claim("a", 0.6, 0.3, 0.9, 0.062, n=6, verdict="not established"), "steps")
+    ', which the sign-flip test over 6 steps does not confirm (p 0.062)'
+    """
+    shows = claim.low is not None and claim.high is not None and not claim.low <= 0 <= claim.high
+    if not shows or claim.verdict != "not established":
+        return ""
+    tested = f"the sign-flip test over {claim.n} {clusters}"
+    return f", which {tested} does not confirm (p {number(claim.p_value, 3)})"

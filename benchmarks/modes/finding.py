@@ -10,13 +10,12 @@ from benchmarks.harness.setting import CALLS
 from benchmarks.harness.tables import Table, interval
 from benchmarks.modes.estimates import ENOUGH, Estimate
 from benchmarks.modes.measure import SEED
-from benchmarks.modes.summary import InSetting, Mode
+from benchmarks.modes.summary import PRIMARY, InSetting, Mode
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.display.terminal import number
 from mogradjudge.report.numbers import counted
 
-_CHEAP, _DEAR = "CCC", "SSS"  # the fewest and the most calls of the four modes
-_PRIMARY = f"{_CHEAP} minus {_DEAR}"
+_CHEAP, _DEAR = PRIMARY.split(" minus ")  # the fewest and the most calls of the four modes
 _K_CALLS = ", and K calls to judge a text"  # what the single-criterion baseline takes afterwards
 
 
@@ -25,7 +24,7 @@ def finding(summary: InSetting) -> Finding:
 
     Where one of the two was not run, or either less often than it takes, nothing is claimed.
     """
-    claim = next((claim for claim in summary.pairs if claim.name == _PRIMARY), None)
+    claim = next((claim for claim in summary.pairs if claim.name == PRIMARY), None)
     if claim is None or _runs(summary) < ENOUGH:
         claim = None
         sentence, action = _too_few(summary)
@@ -91,7 +90,7 @@ def _winners(summary: InSetting) -> Iterable[str]:
     beaten: dict[str, list[str]] = {}
     for claim in _established(summary.pairs):
         winner, loser = _pair(claim)[:: 1 if (claim.estimate or 0) > 0 else -1]
-        if claim.name != _PRIMARY:
+        if claim.name != PRIMARY:
             low, high = sorted(abs(end or 0) for end in (claim.low, claim.high))
             beaten.setdefault(winner, []).append(f"{loser} (by {low:.2f} to {high:.2f})")
     for winner, losers in beaten.items():

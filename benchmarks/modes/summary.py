@@ -28,6 +28,8 @@ from mogradjudge.agreement.claims import Claim
 from mogradjudge.hashing import digest
 from mogradjudge.settings import Layout
 
+PRIMARY = "CCC minus SSS"
+"""The claim that was named before anything was measured."""
 _OF_A_RUN = ("mode", "seed", "layout")  # the other parts of a key say how all modes were run
 
 
@@ -61,8 +63,9 @@ class Mode:
 class InSetting:
     """All modes in one setting, run by one plan.
 
-    ``against_seed`` and ``pairs`` are two families of claims about mean test agreement, each
-    adjusted for its number. ``adherence`` is empty where nobody rated the edits.
+    ``against_seed`` and ``pairs`` are claims about mean test agreement. The first ones are adjusted
+    for their number, and so are the pairs but for `PRIMARY`, the one that was named beforehand.
+    ``adherence`` is empty where nobody rated the edits.
     """
 
     setting: Values
@@ -131,10 +134,14 @@ def _in_setting(runs: Sequence[Cell], cells: Sequence[Cell]) -> InSetting:
         against_seed=tuple(
             differences(judged, {f"{name} minus seed": (name, arm) for name, arm in start.items()})
         ),
-        pairs=tuple(
-            differences(judged, {f"{b} minus {a}": (b, a) for a, b in combinations(modes, 2)})
-        ),
+        pairs=_pairs(judged, modes),
     )
+
+
+def _pairs(judged: Mapping[str, Runs], modes: Sequence[str]) -> tuple[Claim, ...]:
+    pairs = {f"{b} minus {a}": (b, a) for a, b in combinations(modes, 2)}
+    primary = {PRIMARY: pairs.pop(PRIMARY)} if PRIMARY in pairs else {}
+    return (*differences(judged, primary), *differences(judged, pairs))
 
 
 def _rated(runs: Sequence[Cell], rated: Sequence[Cell]) -> list[Cell]:

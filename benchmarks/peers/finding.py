@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from benchmarks.harness.cells import Values
-from benchmarks.harness.finding import MOST_ROWS, Finding, with_interval
+from benchmarks.harness.finding import MOST_ROWS, Finding, unconfirmed, with_interval
 from benchmarks.harness.scored import BOUND
 from benchmarks.harness.tables import Table, signed
 from benchmarks.peers import cures, ours
@@ -122,8 +122,9 @@ def _sentence(pair: _Pair) -> str:
         few = f"{runs} of each is too few to tell {own} from {other}"
         return f"{few}: a test takes {pair.claim.fewest}.{_untouched(pair)}"
     ends = f"{own} ends at {pair.own.true.value:.3f} and {other} at {pair.other.true.value:.3f}"
-    if pair.claim.verdict == "established":
-        return f"{ends}: a difference of {with_interval(pair.claim)}.{_untouched(pair)}"
+    unsure = unconfirmed(pair.claim, "runs")
+    if unsure or pair.claim.verdict == "established":
+        return f"{ends}: a difference of {with_interval(pair.claim)}{unsure}.{_untouched(pair)}"
     shown = "that matters" if pair.claim.verdict == "equivalent" else "could be shown"
     within = f"between {signed(low)} and {signed(high)}"
     return f"{ends}: no difference {shown}: it is {within} (95 % interval).{_untouched(pair)}"

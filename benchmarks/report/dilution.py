@@ -80,7 +80,7 @@ def parts_of(summary: Dilution, place: int, figures: dict[str, Figure]) -> list[
         table(("", "what it is"), [[name, text] for name, text in _ARMS.items()]),
         summary.note,
     ]
-    trusted = [of for of in summary.decompositions if of.passed and of.measure in _DRAWN]
+    trusted = [of for of in summary.trusted if of.measure in _DRAWN]
     drawn = {of.measure: of for of in reversed(trusted)}  # by the first rater that passed
     return [
         *_picture(list(reversed(drawn.values())), f"dilution-{place}-parts.svg", figures),
@@ -122,7 +122,8 @@ def _fall(panel: Axes, of: Decomposition) -> None:
     panel.set_yticks(range(len(names)), names)
     panel.invert_yaxis()
     panel.set_title(f"{of.measure} ({of.rater})", fontsize=9, loc="left")
-    panel.set_xlim(0, 10 if of.measure in _ON_THE_SCALE else 1.15 * max(of.means))
+    most = max(of.means)
+    panel.set_xlim(0, max(10, most) if of.measure in _ON_THE_SCALE else 1.15 * most)
     if of.measure == WHOLE_STEP:
         for value in PAPER[1]:
             panel.axvline(value, color=GREY, linewidth=0.9, linestyle=":")

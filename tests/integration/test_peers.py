@@ -467,6 +467,15 @@ def test_the_claim_was_named_before(gain, runs, verdict):
         assert ("GEPA" in first.action) == (gain < 0)
 
 
+def test_an_interval_apart_from_0_is_no_lack_of_a_difference():
+    ours = dict(enumerate((0.74, 0.75, 0.76, 0.74, 0.75, 0.695)))
+    rows = [Row("SSC", agreements=ours), Row("GEPA", agreements=dict.fromkeys(range(6), 0.7))]
+    first = finding("peers", WORLD, 600, rows)
+    assert first.claim.verdict == "not established" and first.claim.low > 0
+    assert "no difference" not in first.sentence
+    assert f"(p {first.claim.p_value:.3f})" in first.sentence
+
+
 def test_six_rows_come_first_ours_among_them_and_none_of_our_other_rows():
     others = [(f"peer {number}", 0.75 + number / 100) for number in range(7)]
     table = finding("peers", WORLD, 600, rows_of(others=others)).table

@@ -50,6 +50,11 @@ def label_of(criterion: str) -> str | None:
     return None
 
 
+def labels() -> tuple[str, ...]:
+    """Give the criteria that the bank has sentences about."""
+    return tuple(_names())
+
+
 def names_of(label: str) -> tuple[str, ...]:
     """Give the words that give a criterion away."""
     return _names()[label]

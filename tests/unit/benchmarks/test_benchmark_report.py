@@ -16,8 +16,9 @@ from benchmarks.dilution.arms import JOINED, JOINT, LONG, SEPARATE
 from benchmarks.dilution.calibration import UNCALIBRATED, Calibration, Curve, Line
 from benchmarks.dilution.contrasts import WHOLE_STEP, YIELD, Decomposition, Loss
 from benchmarks.dilution.finding import finding
+from benchmarks.dilution.raters import LM_RATER
 from benchmarks.dilution.summary import Dilution, Figures
-from benchmarks.dilution.tables import arms_table
+from benchmarks.dilution.tables import arms_table, losses_table
 from benchmarks.harness.cells import CELLS, Cell
 from benchmarks.harness.finding import Finding
 from benchmarks.harness.tables import Table
@@ -248,7 +249,7 @@ def dilution_of(*raters):
             for name, of in passed.items()
             for arm in (SEPARATE, LONG)
         ),
-        ratings={"focus of one text": {SEPARATE: 9.0, LONG: 3.0}},
+        ratings={WHOLE_STEP: {SEPARATE: 9.0, LONG: 3.0}},
         losses=tuple(
             Loss((SEPARATE, LONG), name, of, claim, claim, (0.4,) * 8, (2.0, 1.2))
             for name, of in passed.items()
@@ -335,10 +336,28 @@ def test_raters_that_disagree_are_both_heard():
 @pytest.mark.parametrize(
     ["estimate", "low", "high", "verdict", "words"],
     [
-        (0.57, 0.53, 0.61, "established", "says 57 % less about each criterion (53 to 61)"),
-        (-0.1, -0.15, -0.05, "established", "says 10 % more about each criterion (5 to 15)"),
-        (-0.02, -0.09, 0.06, "not established", "nothing that could be shown (-2 %, -9 to +6)"),
-        (0.01, -0.02, 0.04, "equivalent", "next to nothing (+1 %, -2 to +4)"),
+        (
+            0.57,
+            0.53,
+            0.61,
+            "established",
+            "says 57 % less about each criterion (95 % interval 53 to 61)",
+        ),
+        (
+            -0.1,
+            -0.15,
+            -0.05,
+            "established",
+            "says 10 % more about each criterion (95 % interval 5 to 15)",
+        ),
+        (
+            -0.02,
+            -0.09,
+            0.06,
+            "not established",
+            "nothing that could be shown (-2 %, 95 % interval -9 to +6)",
+        ),
+        (0.01, -0.02, 0.04, "equivalent", "next to nothing (+1 %, 95 % interval -2 to +4)"),
         (0.57, None, None, "not established", "in 5 steps, too few to tell: it takes 6"),
     ],
 )
@@ -347,6 +366,41 @@ def test_a_loss_is_told_with_its_number_and_interval(estimate, low, high, verdic
     share = Claim("a", estimate, low, high, 0.01, 5, verdict)
     told = replace(one, losses=(replace(one.losses[0], share=share),))
     assert words in finding(told).sentence
+
+
+def test_an_interval_apart_from_0_is_no_lack_of_a_loss():
+    one = dilution_of("one", "two", "three")
+    unsure = Claim("a", 0.61, 0.29, 0.93, 0.062, 6, "not established")
+    losses = (replace(one.losses[0], share=unsure), *one.losses[1:])
+    first = finding(replace(one, losses=losses))
+    assert "61 % less" in first.sentence and "0.062" in first.sentence
+    assert "nothing that could be shown" not in first.sentence
+    assert "otherwise" not in first.sentence  # the other rater's interval holds losses, too
+    assert "--steps" in first.action
+
+
+def test_the_focus_of_whole_texts_is_that_of_the_picture_and_of_an_lm_that_passed():
+    one = dilution_of("one", "two")
+    focus = {row[0]: row[4] for row in finding(one).table.rows}
+    assert (focus[SEPARATE], focus[LONG]) == ("9.0", "3.0")
+    failed = dilution_of("one", LM_RATER)  # on units, which is what the finding stands on
+    whole = replace(failed.decompositions[0], rater=LM_RATER, passed=("fluency",))
+    failed = replace(failed, decompositions=(whole, *failed.decompositions[1:]))
+    assert {row[4] for row in finding(failed).table.rows} == {"-"}
+    assert whole not in failed.trusted
+
+
+def test_what_an_uncalibrated_rater_says_has_no_verdict():
+    rows = {row[1]: row for row in losses_table(dilution_of("one", "two")).rows}
+    assert rows["one"][4] == "established"
+    assert rows[f"two ({UNCALIBRATED})"][4:6] == ["-", "-"]
+
+
+def test_the_steps_of_the_table_are_those_that_count():
+    one = dilution_of("one", "two")
+    of_seven = replace(one.losses[0], values=(0.4,) * 7)
+    first = finding(replace(one, losses=(of_seven, *one.losses[1:])))
+    assert "7 of 8 steps" in first.table.title
 
 
 def test_foreign_texts_do_not_break_out(tmp_path):

@@ -158,6 +158,17 @@ def test_the_parts_of_a_difference_add_up_exactly():
         assert parts == pytest.approx(one.total.estimate) == one.means[0] - one.means[-1]
 
 
+def test_a_failed_test_corrects_nothing():
+    steps = [step(n) for n in range(6)]
+    found = {}
+    for line in (WEAK, GOOD):
+        curves = curve(coherence=line, fluency=line)
+        of = decompositions_of(seen(steps, shares=curves, yields=curves))
+        found[line] = {it.measure: it.means for it in of}
+    assert found[WEAK] == found[GOOD]  # GOOD's line leaves all as it is
+    assert max(found[WEAK][SHARE]) <= 10
+
+
 def test_ratings_of_whole_texts_go_by_a_test_of_their_own():
     whole = [rated(arm, 5.0, None) for arm in PATH]
     steps = [replace(step(n), whole=whole) for n in range(6)]

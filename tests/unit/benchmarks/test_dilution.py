@@ -1,6 +1,7 @@
 """The dilution benchmark in worlds in which dilution is planted, or is not."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -20,12 +21,13 @@ from benchmarks.dilution.arms import (
     silence_in,
 )
 from benchmarks.dilution.calibration import UNCALIBRATED
-from benchmarks.dilution.contrasts import PRIMARY, YIELD
+from benchmarks.dilution.contrasts import PATH, PRIMARY, WHOLE_STEP, YIELD
 from benchmarks.dilution.finding import finding
 from benchmarks.dilution.measures import CriterionFocus, measure
 from benchmarks.dilution.observed import means_of, observe, yield_of
 from benchmarks.dilution.raters import (
     EDITS,
+    LM_RATER,
     REAL_TEST,
     STEP,
     UNITS,
@@ -39,6 +41,8 @@ from benchmarks.dilution.summary import CAUSAL, by_size, summarize
 from benchmarks.dilution.tables import tables
 from benchmarks.dilution.verdicts import mean_claim, relative_claim
 from benchmarks.harness.cells import Cell, read_cells
+from benchmarks.harness.paying import estimated
+from benchmarks.harness.rehearsal import Estimate
 from benchmarks.harness.setting import ROLES, in_setting, setting_of, smoke_setting
 from benchmarks.report import dilution as report
 from benchmarks.report.settings import Settings
@@ -240,9 +244,31 @@ def test_a_rater_without_a_test_is_never_in_the_first_view_and_marked_elsewhere(
     claims += [*found.causal, *found.masking]
     assert claims and all(claim.name.startswith(UNCALIBRATED) for claim in claims)
     first = finding(found)
+    assert "coherence" in first.action and "--rater-lm" not in first.action
     assert first.claim is None and not re.search(r"\d %", f"{first.sentence} {first.action}")
     assert all(set(row[1:]) == {"-"} for row in first.table.rows)
     assert len([line for line in first.limits if "could not be tested" in line]) == 2
+
+
+def test_means_in_the_first_view_are_those_of_the_picture(diluted):
+    """Where separate calls advise nothing, the other arms' texts do not count."""
+
+    def without(rating):
+        gone = rating["arm"] == SEPARATE and rating["criterion"] == "fluency"
+        return {**rating, "rating": None} if gone else {**rating, "rating": 1 + len(rating["arm"])}
+
+    cells = [
+        replace(cell, result={"ratings": [without(rating) for rating in cell.result["ratings"]]})
+        if cell.key.get("part") == WHOLE and cell.key["seed"] == 0
+        else cell
+        for cell in diluted.cells
+    ]
+    found = summarize(cells)
+    (whole,) = [of for of in found.decompositions if of.measure == WHOLE_STEP]
+    assert [found.ratings[WHOLE_STEP][arm] for arm in PATH] == pytest.approx(whole.means)
+    counted = {of.arm: of.corrected for of in found.figures if of.rater == LM_RATER}
+    (yields,) = [o for o in found.decompositions if (o.measure, o.rater) == (YIELD, LM_RATER)]
+    assert [counted[arm] for arm in PATH] == pytest.approx(yields.means)
 
 
 def test_parts_of_a_gradient_are_tried_on_held_out_texts(diluted, found):
@@ -359,6 +385,13 @@ def test_a_rubric_of_one_criterion_is_refused(tmp_path):
     setting = replace(smoke_setting(tmp_path), rubric=toy_rubric("fluency"))
     with pytest.raises(SetupError, match="two criteria"):
         dilution.measure(setting, SIZES)
+
+
+def test_criteria_without_test_sentences_are_named_before_anything_is_paid(tmp_path, capsys):
+    setting = replace(smoke_setting(tmp_path), rubric=toy_rubric("wit", "charm"))
+    with suppress(SetupError):  # its documents are rated on other criteria
+        estimated("dilution", dilution.measure, setting, Estimate(), sizes=SIZES)
+    assert "wit, charm" in capsys.readouterr().out
 
 
 def test_what_is_lost_is_bounded_as_a_ratio():

@@ -535,7 +535,8 @@ def test_a_rater_that_fails_on_real_units_is_not_believed_on_that_criterion():
     wrong = {unit.unit: Rating.of("fluency", actionable=True) for unit in units}
     real = agreement_of(units, wrong, SUMMEVAL)
     planted = calibrate(Oracle(SUMMEVAL), n=4)
-    assert replace(planted, real=real).passed(SUMMEVAL, yields=True) == ("consistency",)
+    assert replace(planted, real=real).passed(SUMMEVAL) == ("consistency",)
+    assert replace(planted, real=real).passed(SUMMEVAL, yields=True) == ()  # all can be acted on
     unread = agreement_of(units, {**wrong, units[0].unit: Unscored("no reply")}, SUMMEVAL)
     assert unread.n == 3
 

@@ -214,6 +214,20 @@ def test_settings_stand_apart_and_side_by_side(cells):
     assert summarize(list(reversed([*cells, *others])))[1] == found[0]
 
 
+def test_the_claim_that_was_named_beforehand_is_not_adjusted_for_the_others(cells):
+    def as_mode(cell, name, seed):
+        return replace(cell, key={**cell.key, "mode": name, "seed": seed})
+
+    runs = {c.key["mode"]: c for c in cells if c.key.get("seed") == 0}
+    two = [as_mode(runs[name], name, seed) for name in ("SSS", "CCC") for seed in range(3)]
+    others = [as_mode(runs["CCC"], name, seed) for name in ("SSC", "SCC") for seed in range(3)]
+    (alone,), (beside,) = summarize(two), summarize([*two, *others])
+    (claim,) = alone.pairs
+    by_name = {of.name: of for of in beside.pairs}
+    assert claim == by_name["CCC minus SSS"] == finding(beside).claim
+    assert 0 < claim.p_value < 0.5 and len(by_name) == 6
+
+
 def test_edits_are_read_from_events_and_told_twice_count_once():
     def step(number, text, *, accepted):
         return [
