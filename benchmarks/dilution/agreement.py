@@ -1,4 +1,4 @@
-"""How a rater agrees with two readers who labelled real units."""
+"""How a rater agrees with both labellings of real units."""
 
 from __future__ import annotations
 

@@ -138,20 +138,6 @@ def _size(cell: Cell) -> tuple[object, ...]:
     return tuple(cell.key.get(name) for name in _SIZES)
 
 
-def by_size(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Set a setting's dilution cells apart by the size of their steps; raters' tests belong to all.
-
-    Cells without any step stay together.
-    """
-    own = [cell for cell in cells if cell.benchmark == BENCHMARK]
-    sizes = dict.fromkeys(_size(cell) for cell in own if cell.key["part"] == STEP)
-    return [[cell for cell in own if _size(cell) in (size, _UNSIZED)] for size in sizes] or [own]
-
-
-def _size(cell: Cell) -> tuple[object, ...]:
-    return tuple(cell.key.get(name) for name in _SIZES)
-
-
 def summarize(cells: Sequence[Cell]) -> Dilution:
     """Sum up the dilution cells of one setting and one size, as `by_size` gives them.
 

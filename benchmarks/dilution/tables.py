@@ -142,4 +142,4 @@ def real_units_table(dilution: Dilution) -> Table:
         for label, of in tested.real.by_label.items()
     ]
     columns = ("rater", "label", "units", "kappa with 1", "with 2", "of 1 and 2", "bias")
-    return Table(columns, rows, "Raters on real units that two readers labelled", keys=2)
+    return Table(columns, rows, "Raters on real units that were labelled twice", keys=2)

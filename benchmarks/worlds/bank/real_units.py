@@ -1,7 +1,7 @@
-"""Real units of gradients that two readers labelled; their file lies beside this one, if any.
+"""Real units of gradients that were labelled twice; their file lies beside this one, if any.
 
 Each line is JSON: ``{"unit": str, "arm": str, "labels": [[str, ...], [str, ...]], "actionable":
-[bool, bool]}``, the labels and the answers of the first and of the second reader.
+[bool, bool]}``, the labels and the answers of the first and of the second labelling.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUMMEVAL = ("coherence", "consistency", "fluency", "relevance")
 
 
 class RealUnit(BaseModel):
-    """A unit that a model wrote, with what two readers say that it is about.
+    """A unit that a model wrote, with what both labellings say that it is about.
 
     ``arm`` tells where it comes from; ``actionable`` is theirs, too.
     """
