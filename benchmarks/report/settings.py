@@ -92,7 +92,9 @@ def model_name(described: Values) -> str:
 def models_of(setting: Values) -> tuple[str, str, str]:
     """Name the models of the judge, of those who write, and of the rater."""
     if "models" not in setting:  # one model for all roles
-        name = escape(f"simulated: the {spoken(setting.get('world', '?'))} world")
+        world = setting.get("world")
+        real = setting.get("model", "?")
+        name = escape(real if world is None else f"simulated: the {spoken(world)} world")
         return name, name, name
     models, kind = setting["models"], "simulated: " * is_simulated(setting)
     names = {role: kind + model_name(models[role]) if role in models else "-" for role in ROLES}

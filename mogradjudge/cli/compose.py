@@ -29,7 +29,7 @@ from mogradjudge.cli.saved_judge import (
 )
 from mogradjudge.cli.tables import print_composition
 from mogradjudge.display.terminal import tell
-from mogradjudge.errors import BudgetExhausted, RunStopped
+from mogradjudge.errors import BudgetExhausted, RunStopped, SetupError
 from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
@@ -86,7 +86,12 @@ def compose_command(
         data, sources.rubric, options["limit"], options=reading_of(options)
     )
     for run in runs:
-        texts, _ = unread_texts(run, texts, held_out=options["held_out"])
+        texts, read = unread_texts(run, texts, held_out=options["held_out"])
+        if read and options["confirm"] != "off":
+            raise SetupError(
+                f"{run} has read {read} of these texts, so nothing can be confirmed on them. Give "
+                "--held-out, texts that no run has read, or --confirm off."
+            )
     tell(f"At most {most_calls(sources, composed_data(sources, texts, how), how)} calls.")
     with failing_at_a_cap(as_json=as_json), model_of(options, None):
         try:

@@ -212,6 +212,8 @@ def _read(
     try:
         values, wrong = read_fields(read_text(Path(path)))
         faults += [f"{path}: {fault}" for fault in wrong]
+        if wrong and not values["criteria"]:  # those that are there cannot be read
+            return None, [], faults
         rubric = Rubric(**values)
         examples = load_examples(data, rubric, options["limit"], options=reading_of(options))
     except SetupError as error:

@@ -91,6 +91,8 @@ def minima_of(words: Iterable[str], names: Sequence[str]) -> dict[str, float]:
             minima[name] = float(value)
         except ValueError as error:
             raise SetupError(f"`--min` must be NAME=VALUE with a number, got {word!r}.") from error
+        if not -1 <= minima[name] <= 1:  # nan is neither
+            raise SetupError(f"`--min` must be NAME=VALUE from -1 to 1, got {word!r}.")
     return minima
 
 

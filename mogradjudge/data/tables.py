@@ -208,7 +208,8 @@ def find_missing(table: Table, required: Sequence[str], findings: Findings) -> N
         SetupError: If it has no columns or no rows.
     """
     if not table.columns and not table.rows:
-        raise SetupError(f"{table.source} is empty: it needs {', '.join(required)} and rows.")
+        needs = ", ".join(required) or "a header"
+        raise SetupError(f"{table.source} is empty: it needs {needs} and rows.")
     if not table.columns:
         return  # no row could be read
     if missing := [name for name in required if name not in table.columns]:

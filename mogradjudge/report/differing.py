@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ def _rows(run: RunData, split: str) -> list[Differing]:
 
 
 def _level(row: Differing) -> str:
-    return f"{round(row.human or 0):g}"
+    # `round` sends halves to the even neighbour, and the matrix does not.
+    return "-" if row.human is None else f"{math.floor(row.human + 0.5)}"
 
 
 def _shown(run: RunData, rows: Sequence[Differing], limits: Limits) -> list[Row]:

@@ -53,7 +53,7 @@ RUNS = {
     "mogradjudge compose": ("tests/unit/cli/test_saved_judge_cli.py", '"compose", *runs'),
     "mogradjudge search": HERE,
     "mogradjudge report": HERE,
-    "mogradjudge serve": ("tests/unit/web/test_server.py", 'command("serve"'),
+    "mogradjudge serve": ("tests/unit/web/test_web_server.py", 'command("serve"'),
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks noise": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks interference": HERE,

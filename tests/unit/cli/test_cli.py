@@ -503,6 +503,8 @@ def test_an_agreement_below_its_minimum_has_a_status_of_its_own(
         (("--min", "tone=0.5"), "tone"),
         (("--min", "mean"), "mean"),
         (("--min", "mean=high"), "high"),
+        (("--min", "mean=nan"), "nan"),
+        (("--min", "mean=1.5"), "1.5"),
         (("--github-summary",), "GITHUB_STEP_SUMMARY"),
         (("--against", "missing.json"), "missing.json"),
         (("--out", "rows.txt"), "rows.txt"),

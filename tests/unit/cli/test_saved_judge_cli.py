@@ -118,6 +118,14 @@ def test_judges_of_single_criteria_become_one_that_other_commands_take(apart, se
     assert "used by the compile" in capsys.readouterr().err
 
 
+def test_nothing_is_confirmed_on_texts_that_a_run_has_read(apart, server, capsys):
+    read_by_run = toy_examples(RUBRIC, 40)[:3]
+    Parts.of({"training": read_by_run}).write_to(apart / RUBRIC.names[0])
+    server.reset()
+    assert composed(apart, server, "--confirm", "report") == 2
+    assert "3 of these texts" in capsys.readouterr().err and not server.calls
+
+
 def test_a_composition_is_resumed_by_the_same_command(apart, server, capsys):
     assert composed(apart, server, "--max-calls", 20) == 1
     assert "--max-calls" in capsys.readouterr().err
