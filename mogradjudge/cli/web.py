@@ -66,7 +66,8 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
     JUDGE is a judge.json, or the folder of a run. The body is an object with the judge's inputs, or
     a list of such objects; --num-threads of them are judged at a time. /health says that the
     service answers, /openapi.json what it takes. If MOGRADJUDGE_TOKEN is set, a request must bring
-    it as `Authorization: Bearer TOKEN`. No text is logged or kept. It needs the extra "web".
+    it as `Authorization: Bearer TOKEN`. Web pages of other addresses are refused. No text is logged
+    or kept. It needs the extra "web".
 
     \b
     mogradjudge serve run --port 8000

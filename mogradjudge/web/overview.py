@@ -19,9 +19,17 @@ from starlette.routing import Route
 from mogradjudge.display.terminal import number
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog, read_json
-from mogradjudge.optimize.directory import EVENTS, RESULT
+from mogradjudge.optimize.directory import ASKED, EVENTS, REPLAY, RESULT
 from mogradjudge.optimize.event_log import read_events
-from mogradjudge.optimize.events import Event, ResultConfirmed, RunStarted, SeedScored, StepEnded
+from mogradjudge.optimize.events import (
+    Event,
+    ResultConfirmed,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    SeedScored,
+    StepEnded,
+)
 from mogradjudge.report.write import REPORT, render, write_report
 
 _SEARCH, _STUDY, _BENCHMARK = "search.json", "study.sqlite3", "report.md"
@@ -149,21 +157,42 @@ def _read(folder: Path, path: Path) -> Entry:
 @lru_cache(1000)
 def _run(events: Path, changed: int, size: int) -> dict[str, Any]:
     """Read a run's figures; those of a file that has not changed are remembered."""
-    last: dict[type[Event], Event] = {}
-    for line in read_events(LineLog(events)):
-        last[type(line.event)] = line.event
-    started, seed, step = last.get(RunStarted), last.get(SeedScored), last.get(StepEnded)
+    last = _last_of_each_kind(events)
+    seed, step, end = last.get(SeedScored), last.get(StepEnded), last.get(RunEnded)
     confirmed = last.get(ResultConfirmed)
-    steps = started.steps if isinstance(started, RunStarted) else 0
+    steps = _steps(events.with_name(ASKED), last.get(RunStarted))
     figures: dict[str, Any] = {"progress": f"0 of {steps} steps"}
+    if end is None:  # a run that goes on has the result of its earlier end
+        figures["ended"] = False
     if isinstance(seed, SeedScored):
         figures["agreement"] = number(seed.agreement.get("mean"))
     if isinstance(step, StepEnded):
-        figures["progress"] = f"{step.step} of {steps} steps, {step.calls} calls in the last one"
+        calls = end.calls if isinstance(end, RunEnded) else step.calls
+        figures["progress"] = f"{step.step} of {steps} steps, {calls} calls of the whole run"
         figures["agreement"] += f" → {number(step.agreement.get('mean'))}"
     if isinstance(confirmed, ResultConfirmed):
         figures["note"] = confirmed.sentence
     return figures
+
+
+def _last_of_each_kind(events: Path) -> dict[type[Event], Event]:
+    """Return a run's last events, without those that a later start or step has outdated."""
+    last: dict[type[Event], Event] = {}
+    for line in read_events(LineLog(events)):
+        if isinstance(line.event, RunStarted | RunResumed):
+            last.pop(RunEnded, None)
+        if isinstance(line.event, StepEnded):
+            last.pop(ResultConfirmed, None)
+        last[type(line.event)] = line.event
+    return last
+
+
+def _steps(asked: Path, started: Event | None) -> int:
+    """Return how many steps the latest start asks for; it may have raised them."""
+    request = read_json(asked, REPLAY) if asked.exists() else {}
+    at_first = started.steps if isinstance(started, RunStarted) else 0
+    steps: int = request.get("steps", at_first)
+    return steps
 
 
 @lru_cache(1000)

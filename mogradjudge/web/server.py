@@ -40,7 +40,8 @@ def application(
     Args:
         routes: What it answers; ``/health`` is open to everybody.
         host: The address that it is bound to. On a local one it answers only requests that name it,
-            so that no page from elsewhere reaches it by a name of its own.
+            so that no page from elsewhere reaches it by a name of its own. On any, a request that a
+            browser sends for a page of another origin is refused.
         token: What a request must carry; None for no token.
         pages: Whether the token may come in the URL, and is kept in a cookie.
     """
@@ -107,7 +108,7 @@ async def _failed(request: Request, failure: Exception) -> Response:
 
 
 class _Guard:
-    """Asks for the token, and adds headers that keep pages and answers to themselves."""
+    """Refuses other pages' requests, asks for the token, and adds headers for privacy."""
 
     def __init__(self, app: ASGIApp, token: str | None, *, pages: bool) -> None:
         self.app, self.token, self.pages = app, token, pages
@@ -127,6 +128,8 @@ class _Guard:
 
     def _answer(self, request: Request) -> Response | None:
         """Return the answer if the request gets no further: it lacks the token, or brings it."""
+        if _is_of_another_page(request):
+            return error(403, "A page of another origin sent the request.")
         if self.token is None or request.url.path == "/health":
             return None
         if self.pages and self._is_token(request.query_params.get(_QUERY)):
@@ -146,6 +149,13 @@ class _Guard:
 
     def _cookie(self, request: Request) -> str:
         return f"{_COOKIE}-{request.url.port}"  # cookies do not tell ports apart
+
+
+def _is_of_another_page(request: Request) -> bool:
+    # The scheme is not compared: a proxy may speak TLS with the browser.
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    return origin is not None and origin.partition("://")[2].lower() != host.lower()
 
 
 async def body_of(request: Request, most_bytes: int) -> Any:

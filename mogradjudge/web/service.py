@@ -125,7 +125,7 @@ def description(judge: MultiCriteriaJudge, limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI description of a judge's service."""
     item, scores = _item(judge.rubric, limits), _scores(judge)
     refused = {"description": "What is wrong, in one line", "content": _json(_object("error"))}
-    answers = {str(status): refused for status in (400, 401, 413, 422, 500, 502, 503)}
+    answers = {str(status): refused for status in (400, 401, 403, 413, 422, 500, 502, 503)}
     rate = {
         "summary": "Rate one text, or each of a list",
         "requestBody": {"required": True, "content": _json(_one_or_many(item, limits.items))},

@@ -13,6 +13,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.web.labelling import Labelling
 from mogradjudge.web.labels import Labels
 from mogradjudge.web.server import application
+from report_runs import Parsed
 
 RUBRIC = Rubric(
     ["reply"],
@@ -114,6 +115,23 @@ def test_a_rater_sees_no_score_of_another_before_the_end(tmp_path):
     assert "&lt;i&gt;as" in page and "very &lt;kind&gt;" in page
     own = web.get(f"/?rater=ann&text={next(iter(kept.texts))}").text
     assert own.count(" checked>") == 2
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [
+        (["fail", "pass"], ["0 fail", "1 pass"]),
+        (["poor", "fair", "good"], ["1 poor", "2 fair", "3 good"]),
+        ({"fail": "Harms.", "a<b>": "Helps."}, ["0 fail Harms.", "1 a<b> Helps."]),
+        ({0: "Harms."}, ["0 Harms.", "1"]),
+    ],
+)
+def test_a_rater_reads_the_names_of_levels_beside_their_scores(tmp_path, levels, shown):
+    scale = (0, 1) if 0 in levels else None
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", scale, levels)])
+    page = pages(labels(tmp_path / "labels.csv", rubric=rubric), "ann").get("/").text
+    choices = [part.partition("</label>")[0] for part in page.split("<label>")[1:]]
+    assert [" ".join(Parsed(choice).text.split()) for choice in choices] == shown
 
 
 def test_raters_have_orders_of_their_own_that_stay(tmp_path):

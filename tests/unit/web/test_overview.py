@@ -8,9 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from mogradjudge.errors import SetupError
+from mogradjudge.optimize.events import ResultConfirmed, RunResumed, StepEnded
 from mogradjudge.web.overview import Overview
 from mogradjudge.web.server import application
-from report_runs import told, written
+from report_runs import told, toy_run, written
 
 
 @pytest.fixture
@@ -80,6 +81,32 @@ def test_a_run_is_followed_while_it_grows(folder):
     assert "1 of" in web.get("/rows").text
     os.utime(events, (time.time() - 3600,) * 2)
     assert "not ended" in web.get("/rows").text
+
+
+def test_a_run_that_is_taken_further_shows_its_new_steps_and_the_calls_of_all(tmp_path):
+    toy_run(tmp_path, steps=1)
+    (first,) = Overview(tmp_path).entries()
+    assert first.state == "ended" and first.progress.startswith("1 of 1 ")
+    toy_run(tmp_path, steps=2)
+    (entry,) = Overview(tmp_path).entries()
+    calls = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    sent = sum(bool(call.get("answered")) for call in calls)
+    assert entry.progress.startswith("2 of 2 ") and f" {sent} calls" in entry.progress
+
+
+def test_a_run_that_goes_on_after_its_end_is_running_again(tmp_path):
+    first = [*told(1, ("fluency",), "A text.")]
+    confirmed = ResultConfirmed("No gain.", 0.0)
+    written(tmp_path, [*first[:-1], confirmed, first[-1]])
+    (tmp_path / "result.json").write_text("{}")
+    (ended,) = Overview(tmp_path).entries()
+    assert (ended.state, ended.note) == ("ended", "No gain.")
+    (tmp_path / "asked.json").write_text('{"steps": 5}')
+    later = [RunResumed(1, 20), StepEnded(2, {"mean": 0.2}, 47, 1, None)]
+    written(tmp_path, [*first[:-1], confirmed, first[-1], *later])
+    (entry,) = Overview(tmp_path).entries()
+    assert (entry.state, entry.note) == ("running", "")
+    assert entry.progress.startswith("2 of 5 ") and " 47 calls" in entry.progress
 
 
 def test_a_damaged_run_is_a_line_and_hides_no_other(folder):

@@ -85,6 +85,27 @@ def test_a_local_service_does_not_answer_to_another_name():
     assert client(host="0.0.0.0").get("/health", headers=hostile).status_code == 200
 
 
+@pytest.mark.parametrize(("host", "token"), [("127.0.0.1", None), ("0.0.0.0", "sesame")])
+@pytest.mark.parametrize(
+    "origin",
+    ["http://evil.com", "null", "", "http://127.0.0.1:9000", "http://127.0.0.1:8000.evil.com"],
+)
+def test_a_page_of_another_origin_has_no_text_rated(origin, host, token):
+    answering, engine = service()
+    web = TestClient(application(answering.routes, host, token), "http://127.0.0.1:8000")
+    headers = {"Origin": origin, "Authorization": "Bearer sesame"}
+    answer = web.post("/rate", json={"reply": "Yes."}, headers=headers)
+    assert answer.status_code == 403 and "\n" not in answer.json()["error"]
+    assert web.get("/health", headers=headers).status_code == 403
+    assert engine.requests == []
+
+
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:8000", "https://127.0.0.1:8000"])
+def test_a_page_of_the_same_host_is_answered(origin):
+    answer = client().post("/rate", json={"reply": "Yes."}, headers={"Origin": origin})
+    assert answer.status_code == 200
+
+
 def test_a_failing_provider_is_an_error_without_the_key():
     answer = client().post("/rate", json={"reply": "DOWN"})
     assert answer.status_code == 502
