@@ -12,6 +12,7 @@ import click
 from benchmarks.harness.grid import unfinished_in
 from benchmarks.harness.rehearsal import Estimate, rehearsing
 from benchmarks.harness.setting import Setting, in_setting
+from mogradjudge import SetupError
 from mogradjudge.display.terminal import say
 
 Measure = Callable[..., None]
@@ -44,8 +45,10 @@ def measured(
     with in_setting(setting):
         try:
             measure(setting, **options)
-        except BaseException:
-            _show_partly(show, setting)
+        except BaseException as error:
+            # What could not even begin has no parts.
+            if setting.cells or not isinstance(error, SetupError):
+                _show_partly(show, setting)
             raise
         show(setting)
 

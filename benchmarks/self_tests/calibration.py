@@ -76,8 +76,8 @@ def dilution_in(world: PlantedWorld) -> Claim:
     test |= {"ratings": rater.ratings([text.text for text in texts])}
     cells = [_bare_cell("dilution", {"part": UNITS_TEST, "rater": rater.name}, test)]
     for step in range(STEPS):
-        key = {"seed": 0, "step": step, "words": WORDS}
-        key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS}
+        key: dict[str, Any] = {"seed": 0, "step": step, "words": WORDS}
+        key |= {"batch_size": BATCH, "seeds": 1, "steps": STEPS, "pool": "example"}
         gradients = list(_gradients(world, step))
         ratings = {"ratings": rater.ratings([gradient["text"] for gradient in gradients])}
         written = {"criteria": CRITERIA, "gradients": gradients}

@@ -21,7 +21,7 @@ from benchmarks.peers.budget import CapReached, Meter
 from benchmarks.peers.command import METHODS, PEERS, SETTINGS, SMOKE, compare
 from benchmarks.peers.dspy_methods import mipro_size
 from benchmarks.peers.figures import Mean, Row, times_of
-from benchmarks.peers.finding import finding
+from benchmarks.peers.finding import finding, spoken
 from benchmarks.peers.gating import Keeper, is_better
 from benchmarks.peers.hpss import FACTORS, Search, drafted, neighbours
 from benchmarks.peers.measuring import CannotRun, Nearby, measure
@@ -535,7 +535,7 @@ def test_a_world_about_a_method_claims_that_method(world, claimed):
     ]
     first = finding("methods", {"world": world}, 600, rows)
     assert (first.claim.name, first.claim.verdict) == (claimed, "established")
-    assert [row[0] for row in first.table.rows] == list(names)
+    assert [row[0] for row in first.table.rows] == [spoken(name) for name in names]
 
 
 def test_the_calls_of_a_step_are_those_of_critic_coach_and_editor():
@@ -620,7 +620,10 @@ def test_every_setting_has_a_row_of_calls_like_the_others(tmp_path):
 def test_the_settings_print_a_table_for_each_world():
     asked = ["--smoke", "--method", "paper", "--world", "null", "--world", "real"]
     printed = CliRunner().invoke(methods_command, asked, catch_exceptions=False).output
-    assert re.findall(r"^The ([\w-]+) world:", printed, re.MULTILINE) == ["null", "real-like"]
+    assert re.findall(r"^The ([\w-]+) \(simulated\) world:", printed, re.MULTILINE) == [
+        "null",
+        "real-like",
+    ]
 
 
 @pytest.mark.parametrize(
