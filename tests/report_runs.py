@@ -32,7 +32,7 @@ RUBRIC = toy_rubric("fluency", "coherence")
 HOSTILE = (
     "<script>window.hit = 1</script></script><!-- ]]> --><style>body{display:none}</style>"
     "\"'><img src=x onerror='window.hit = 2'><svg onload=alert(3)><a href=javascript:alert(4)>"
-    "{{7*7}}{% raw %}&lt;\u202e</textarea></details></template>"
+    "{{7919*6007}}{% raw %}&lt;\u202e</textarea></details></template>"
 )
 
 

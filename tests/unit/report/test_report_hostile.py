@@ -27,7 +27,7 @@ def check(text: str) -> Parsed:
         assert not any(name.startswith("on") for name in names), (tag, attributes)
         for name in names & {"href", "xlink:href"}:
             assert attributes[name].startswith(("#", "data:image/png")), attributes
-    assert "{{7*7}}" not in page.scripts[0]
+    assert "{{7919*6007}}" not in page.scripts[0]
     assert not re.search(r"url\((?!#)", text)
     assert "@import" not in text
     policy = next(each["content"] for _, each in page.tags if "http-equiv" in each)
@@ -52,7 +52,7 @@ def test_hostile_texts_of_a_run_are_shown_as_texts(hostile_run):
     assert page.text.count(visible(HOSTILE)) >= 3 * 3 * 3  # inputs, critiques, gradients
     assert "Rate from 1 to 5. <script>hit = 5</script>" in page.text
     assert "Run <img src=x onerror=alert(1)>\"'" in page.text
-    assert "49" not in re.findall(r"\{\{7\*7\}\}|\b49\b", page.text)
+    assert str(7919 * 6007) not in page.text  # a template would have computed it
 
 
 def test_what_turns_text_around_or_is_not_seen_is_written_out():
