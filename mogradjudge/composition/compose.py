@@ -306,8 +306,9 @@ class _Composing:
         while True:
             for group in unscored:
                 agreement |= self._agreement(self._judged([group], sections, texts), group)
-            in_order = {name: agreement[name] for name in self.sources.rubric.names}
-            yield Point(groups, layout_of(groups), in_order)
+            rubric = self.sources.rubric
+            in_order = {name: agreement[name] for name in rubric.names}
+            yield Point(groups, layout_of(groups), in_order, rubric.weights)
             if len(groups) == 1:
                 return
             groups, merged = _merged(groups, interference)

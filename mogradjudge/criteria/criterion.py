@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeAlias, get_args
 
 import dspy
@@ -97,7 +98,7 @@ class Criterion:
     ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
     of human scores. Where each rater has a column, ``raters`` holds these, and ``human`` is the
     example's field with their mean. ``names`` are the levels' names, worst to best, if
-    they have some: human cells may hold them.
+    they have some: human cells may hold them. Means over criteria count each by its ``weight``.
 
     Example:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
@@ -121,6 +122,7 @@ class Criterion:
     measure: Measure | None
     raters: Group
     names: Group
+    weight: float
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class Criterion:
         measure: Measure | None = None,
         raters: Iterable[str] = (),
         names: Iterable[str] = (),
+        weight: float = 1.0,
     ) -> None:
         """Check and store the fields.
 
@@ -148,6 +151,8 @@ class Criterion:
             measure: How agreement on it is measured, if not by the run's setting ``measure``.
             raters: The columns of the single scores, if each rater has one.
             names: The names of all levels, worst to best, if ``levels`` does not hold them.
+            weight: How much it counts in means over criteria, at least 0; only ratios count. With
+                0 it is rated and reported, and in no mean.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -181,6 +186,7 @@ class Criterion:
         put(self, "measure", None if measure is None else _measure(name, measure))
         put(self, "raters", _raters(name, raters))
         put(self, "names", names)
+        put(self, "weight", check_weight(weight, f"criterion {name!r}"))
 
     @property
     def columns(self) -> Group:
@@ -225,6 +231,14 @@ def check_length(text: str, what: str) -> None:
     """Check that a text of a rubric is short enough for a prompt."""
     if len(text) > _LONGEST_TEXT:
         raise SetupError(f"{what} must have at most {_LONGEST_TEXT} characters, got {len(text)}.")
+
+
+def check_weight(weight: Any, of: str) -> float:
+    """Return the weight of a criterion or an objective, if it is one."""
+    is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not is_number or not isfinite(weight) or weight < 0:
+        raise SetupError(f"`weight` of {of} must be a finite number >= 0, got {weight!r}.")
+    return float(weight)
 
 
 def check_input_name(name: object, column: str) -> None:

@@ -49,7 +49,7 @@ def agreement_options(
         criterion.name: (criterion.measure or measure, float(criterion.scale.width))
         for criterion in rubric.criteria
     }
-    return TestOptions(level=level, by_criterion=methods)
+    return TestOptions(level=level, by_criterion=methods, weights=rubric.weights)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def rubric_objectives(
             aggregate=HumanAgreement(criterion, options),
             show=partial(_comparison, criterion),
             labels=partial(_labels, criterion),
+            weight=criterion.weight,
         )
         for criterion in rubric.criteria
     )

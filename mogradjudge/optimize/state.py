@@ -238,11 +238,6 @@ def rank_value(agreement: Agreement) -> float:
     return float("-inf") if agreement.mean is None else agreement.mean
 
 
-def unmeasured_state(seed: Candidate, criteria: Group) -> State:
-    """Return the state of a run that ended before its initial instructions were scored."""
-    return State(measured=(Measured(0, seed, Agreement.unmeasured(criteria)),))
-
-
 def best_first(measured: Sequence[Measured]) -> list[Measured]:
     """Sort candidates by agreement, the best first; equal ones stay in their order."""
     return sorted(measured, key=lambda candidate: -rank_value(candidate.agreement))
@@ -260,6 +255,7 @@ class _Row:
     missing: _Count
     fallbacks: _Count
     deviation: Deviation | None = None
+    weight: float = 1.0
 
     @property
     def defined(self) -> float | Undefined:
@@ -281,6 +277,7 @@ def _rows(agreement: Agreement) -> _Rows:
             value=None if isinstance(value, Undefined) else value,
             undefined=value.reason if isinstance(value, Undefined) else None,
             deviation=agreement.deviations.get(name),
+            weight=agreement.weights.get(name, 1.0),
             **{count: getattr(agreement, count)[name] for count in _COUNTS},
         )
         for name, value in agreement.by_criterion.items()
@@ -290,7 +287,9 @@ def _rows(agreement: Agreement) -> _Rows:
 def _agreement(rows: _Rows) -> Agreement:
     counts = {count: {row.criterion: getattr(row, count) for row in rows} for count in _COUNTS}
     deviations = {row.criterion: row.deviation for row in rows if row.deviation is not None}
-    return Agreement({row.criterion: row.defined for row in rows}, **counts, deviations=deviations)
+    weights = {row.criterion: row.weight for row in rows if row.weight != 1}
+    values = {row.criterion: row.defined for row in rows}
+    return Agreement(values, **counts, deviations=deviations, weights=weights)
 
 
 def _changed(value: object, names: Group, change: Callable[[Any], object]) -> dict[str, Any]:

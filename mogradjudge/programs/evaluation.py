@@ -12,6 +12,7 @@ from typing import Self, TypeAlias
 import dspy
 
 from mogradjudge.agreement import Deviation, Undefined
+from mogradjudge.agreement.weighted_mean import Weights, mean_of
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
@@ -70,7 +71,8 @@ class Agreement:
 
     ``unscored`` counts texts without a usable score, ``missing`` those without a human one. Both
     are left out of ``by_criterion``. ``deviations`` holds a rubric's bias and mean error, in points
-    of the scale, for the criteria with a scored text.
+    of the scale, for the criteria with a scored text. ``weights`` are those in the mean, where
+    they differ from 1.
 
     >>> agreement = Agreement({"fluency": 0.5}, {"fluency": 9}, {"fluency": 1}, {}, {})
     >>> agreement.mean
@@ -83,6 +85,7 @@ class Agreement:
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
     deviations: Mapping[str, Deviation] = field(default_factory=dict, repr=False)
+    weights: Weights = field(default_factory=dict, repr=False)
 
     @classmethod
     def unmeasured(cls, criteria: Group) -> Self:
@@ -93,17 +96,16 @@ class Agreement:
     @property
     def mean(self) -> float | None:
         """The mean over the criteria that have a value; None if none has one."""
-        defined = [value for value in self.by_criterion.values() if isinstance(value, float)]
-        return sum(defined) / len(defined) if defined else None
+        return mean_of(self.by_criterion, self.weights)
 
     def mean_over(self, other: Agreement) -> float:
         """Return the mean over the criteria that have a value in both; 0 if there are none."""
-        values = [
-            value
+        values = {
+            name: value
             for name, value in self.by_criterion.items()
-            if isinstance(value, float) and isinstance(other.by_criterion[name], float)
-        ]
-        return sum(values) / max(1, len(values))
+            if isinstance(other.by_criterion[name], float)
+        }
+        return mean_of(values, self.weights) or 0.0
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the values by criterion, and their mean, as `result.json` holds them."""
@@ -261,6 +263,7 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agr
             if isinstance(objective.aggregate, HumanAgreement)
             and (deviation := objective.aggregate.deviation(scored_on(objective, judgements)))
         },
+        weights={it.name: it.weight for it in objectives if it.weight != 1},
     )
 
 

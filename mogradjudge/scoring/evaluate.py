@@ -199,6 +199,7 @@ def evaluate(
     }
     report = {
         "criteria": criteria,
+        "weights": judge.rubric.weights,
         "mean": agreement.mean,
         "mean_interval": plain(intervals["mean"]),
         "documents": documents,
