@@ -62,8 +62,20 @@ def print_run(result: Mapping[str, Any]) -> None:
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
         say(f"share of the raters' ceiling: {', '.join(shares)}")
     _print_ceilings(ceilings)
+    _print_applicability(result.get("applicability", {}))
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _print_applicability(counts: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Say to how many texts a criterion does not apply, by judge and people."""
+    for name, it in counts.items():
+        if it is not None:
+            say(
+                f"{name} does not apply: to {it['both']} texts by both, {it['people']} by people "
+                f"alone, {it['judge']} by the judge alone; {it['neither']} have both scores; "
+                f"kappa {number(it['kappa'])}"
+            )
 
 
 def _has_shares(ceilings: Ceilings) -> bool:
@@ -244,6 +256,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
     print_table(columns, rows, title)
     _print_ceilings(ceilings)
+    _print_applicability({name: it["applicability"] for name, it in report["criteria"].items()})
     for note in report["notes"]:
         say(note)
     coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}

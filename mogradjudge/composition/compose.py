@@ -38,7 +38,8 @@ from mogradjudge.optimize.datasets import (
 )
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.optimize.parts import Parts
-from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.identity import describe_lm, differences, digest_of
 from mogradjudge.scoring.evaluate import check_ready

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, get_args
 
 import dspy
 
+from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import Measure
 
@@ -99,6 +100,7 @@ class Criterion:
     of human scores. Where each rater has a column, ``raters`` holds these, and ``human`` is the
     example's field with their mean. ``names`` are the levels' names, worst to best, if
     they have some: human cells may hold them. Means over criteria count each by its ``weight``.
+    With ``na``, people and judge may say that it does not apply to a text.
 
     Example:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
@@ -123,6 +125,7 @@ class Criterion:
     raters: Group
     names: Group
     weight: float
+    na: bool
 
     def __init__(
         self,
@@ -136,6 +139,7 @@ class Criterion:
         raters: Iterable[str] = (),
         names: Iterable[str] = (),
         weight: float = 1.0,
+        na: bool = False,  # noqa: FBT001, FBT002 - a field, given by name
     ) -> None:
         """Check and store the fields.
 
@@ -153,6 +157,8 @@ class Criterion:
             names: The names of all levels, worst to best, if ``levels`` does not hold them.
             weight: How much it counts in means over criteria, at least 0; only ratios count. With
                 0 it is rated and reported, and in no mean.
+            na: Whether it may not apply to a text. A human cell then says so by "n/a", "na", "not
+                applicable", "does not apply" or a dash, and the judge by "n/a".
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -187,6 +193,9 @@ class Criterion:
         put(self, "raters", _raters(name, raters))
         put(self, "names", names)
         put(self, "weight", check_weight(weight, f"criterion {name!r}"))
+        if type(na) is not bool:
+            raise SetupError(f"`na` of criterion {name!r} must be true or false, got {na!r}.")
+        put(self, "na", na)
 
     @property
     def columns(self) -> Group:
@@ -196,12 +205,21 @@ class Criterion:
     @property
     def description(self) -> str:
         """What to rate, on which scale, and what the levels mean, in one line."""
-        return _line(self.definition, f"Scale: {self.scale}.", self._levels_told())
+        return _line(self.definition, f"Scale: {self.scale}.", self._levels_told(), self._na_told())
 
     @property
     def meaning(self) -> str:
         """The description without the scale: the judge's output field has that as its type."""
-        return _line(self.definition, self._levels_told())
+        return _line(self.definition, self._levels_told(), self._na_told())
+
+    def is_na_in(self, example: Mapping[str, Any]) -> bool:
+        """Say whether people say that it does not apply to an example."""
+        return self.na and says_not_applicable(example.get(self.human))
+
+    def score_in(self, example: Mapping[str, Any]) -> float | None:
+        """Return people's score of an example; None if it is not rated, or it does not apply."""
+        score: float | None = None if self.is_na_in(example) else example.get(self.human)
+        return score
 
     def shown(self, score: float) -> str:
         """Write a score, with its level's name if it has one."""
@@ -213,6 +231,9 @@ class Criterion:
         place = score - self.scale.low
         is_level = self.names and place == int(place) and 0 <= place < len(self.names)
         return self.names[int(place)] if is_level else None
+
+    def _na_told(self) -> str:
+        return f"Write {NOT_APPLICABLE} if it does not apply to the text." if self.na else ""
 
     def _levels_told(self) -> str:
         texts = {score: text.rstrip(".") for score, text in self.levels}

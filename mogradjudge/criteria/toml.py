@@ -10,7 +10,7 @@ from mogradjudge.criteria.criterion import Criterion, Levels
 from mogradjudge.errors import SetupError, together
 
 _OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
-_OF_CRITERION |= {"human", "raters", "comment", "measure", "weight"}
+_OF_CRITERION |= {"human", "raters", "comment", "measure", "weight", "na"}
 _PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
 
 
@@ -133,6 +133,8 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
         table["raters"] = list(criterion.raters)
     if criterion.weight != 1:
         table["weight"] = criterion.weight
+    if criterion.na:
+        table["na"] = True
     return {**table, **_levels_table(criterion)}
 
 

@@ -134,7 +134,7 @@ def _names(groups: Sequence[Sequence[int]], texts: int) -> list[str]:
 
 
 def _use(examples: Sequence[dspy.Example], criterion: Criterion) -> dict[int, int]:
-    scores = [score for example in examples if (score := example[criterion.human]) is not None]
+    scores = [score for example in examples if (score := criterion.score_in(example)) is not None]
     counts = Counter(math.floor(score + 0.5) for score in scores)
     return {level: counts[level] for level in criterion.scale.values}
 
@@ -148,7 +148,7 @@ def _ceilings(
     ceilings = {}
     for it in rubric.criteria:
         ratings = [_ratings(example, it.name) for example in examples]
-        human = [example[it.human] for example in examples]
+        human = [it.score_in(example) for example in examples]
         ceiling = judge_ceiling(ratings, human, human, documents, options.of(it.name)).as_dict()
         no_judge = {"share": None, "share_interval": None}
         ceilings[it.name] = {**ceiling, **no_judge, "copies": [*map(list, copied_raters(ratings))]}
@@ -168,7 +168,7 @@ def _gain(
     confirming: int,
 ) -> float | None:
     """Return the gain that so many documents confirm: pairs of judges are simulated on all."""
-    human = {it.name: [example[it.human] for example in examples] for it in rubric.criteria}
+    human = {it.name: [it.score_in(example) for example in examples] for it in rubric.criteria}
     options = replace(agreement_options(rubric, config.level, config.measure), flips=1)
     spreads = []
     for seed in range(_JUDGES):

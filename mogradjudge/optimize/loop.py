@@ -42,12 +42,11 @@ from mogradjudge.optimize.state import State, rank_value
 from mogradjudge.optimize.step import judge
 from mogradjudge.optimize.trials import Trials
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.checks import check_scored, check_summed
 from mogradjudge.programs.evaluation import (
     Agreement,
     Judgement,
     agreement_of,
-    check_scored,
-    check_summed,
 )
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import ceilings_of, has_ratings

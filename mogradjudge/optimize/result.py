@@ -213,6 +213,9 @@ class OptimizationResult:
                 "final": _plain(self.final_agreement.deviations),
             },
             "ceiling": dict(self.confirmation.ceilings),
+            "applicability": {
+                name: it.as_dict() for name, it in self.final_agreement.applicability.items()
+            },
             "undefined": self.final_agreement.undefined(),
             "unscored": dict(self.final_agreement.unscored),
             "missing_human": dict(self.final_agreement.missing),

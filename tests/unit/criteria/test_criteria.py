@@ -259,6 +259,7 @@ def test_the_description_is_what_the_judge_reads():
         ({"human": 3}, "`human` of criterion 'fluency' must name a column, got 3"),
         ({"human": "x" * 1001}, "`human` of criterion 'fluency' must have at most 1000"),
         ({"human": "group"}, "`human` of criterion 'fluency' must not be 'group'"),
+        ({"na": "yes"}, "`na` of criterion 'fluency' must be true or false, got 'yes'"),
         ({"weight": -1}, "`weight` of criterion 'fluency' must be a finite number >= 0, got -1"),
         ({"weight": float("nan")}, "got nan"),
         ({"weight": float("inf")}, "got inf"),
@@ -368,6 +369,13 @@ def test_a_criterion_may_have_a_measure_of_its_own(tmp_path):
         rubric["grounded"].description
         == Rubric.from_toml(save(tmp_path, TOML))["grounded"].description
     )
+
+
+def test_a_criterion_may_not_apply(tmp_path):
+    rubric = Rubric.from_toml(save(tmp_path, TOML.replace("[0, 1]", "[0, 1]\nna = true")))
+    assert [criterion.na for criterion in rubric.criteria] == [False, True]
+    assert Rubric.from_toml(save(tmp_path, rubric.to_toml())) == rubric
+    assert "n/a" in rubric["grounded"].meaning and "n/a" not in rubric["fluency"].meaning
 
 
 def test_a_criterion_may_have_a_weight(tmp_path):
