@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -49,6 +49,7 @@ class DataCard:
         confirming: The documents that a run sets aside to confirm its result.
         needed: With too few documents, how many would do.
         gain: The gain in mean agreement that these confirm in four of five runs; None if unknown.
+        inapplicable: The texts to which a criterion with ``na`` does not apply, by criterion.
     """
 
     texts: int
@@ -60,6 +61,7 @@ class DataCard:
     confirming: int
     needed: int | None
     gain: float | None
+    inapplicable: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, with levels as texts."""
@@ -122,6 +124,11 @@ def data_card(
         confirming=aside,
         needed=split.needed,
         gain=_gain(examples, rubric, documents, config, aside) if aside else None,
+        inapplicable={
+            it.name: sum(it.is_na_in(example) for example in examples)
+            for it in rubric.criteria
+            if it.na
+        },
     )
 
 
