@@ -9,7 +9,7 @@ from .errors import BudgetExhausted, MogradError, ReplyError, SetupError
 from .judge.calibration import ScoreMap
 from .judge.instructions import Instructions
 from .judge.judge import MultiCriteriaJudge
-from .judge.scores import Reading, Unscored
+from .judge.scores import NotApplicable, Reading, Unscored
 from .lm.budget import Budget
 from .objectives import (
     Objective,
@@ -45,6 +45,7 @@ __all__ = [
     "MultiCriteriaJudge",
     "NoCriterionRegression",
     "NoMeanRegression",
+    "NotApplicable",
     "Objective",
     "OptimizationResult",
     "ReadOptions",

@@ -16,7 +16,8 @@ from mogradjudge.agreement import Level, Undefined, correlate, document_values
 from mogradjudge.data import group_of
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.ledger import Ledger
-from mogradjudge.programs.evaluation import Judgement, check_scored
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import Judgement
 from mogradjudge.scoring.evaluate import judge_table
 
 MEAN = "mean"

@@ -149,13 +149,15 @@ def unit_on(criterion: str, rule: str, support: Sequence[str] = ("1",)) -> dict[
 def _scores(system: str, inputs: Mapping[str, str]) -> dict[str, object]:
     text = "\n".join(inputs.values())
     scores: dict[str, object] = {}
-    for name, low, high in re.findall(r"`(\w+)` \(Literal\[(-?\d+), .*?(-?\d+)\]\)", system):
+    asked = r"`(\w+)` \(Literal\[(-?\d+), .*?(-?\d+)(?:, 'n/a')?\]\)"
+    for name, low, high in re.findall(asked, system):
         section = re.search(rf"### Criterion: {name}\n(.*?)(?=\n\s*### |\Z)", system, re.DOTALL)
         bias = re.search(r"BIAS=(-?\d+)", section.group(1) if section else "")
         shifted = _truth(name, text, int(low), int(high)) + int(
             bias.group(1) if bias else SEED_BIAS
         )
-        scores[name] = min(int(high), max(int(low), shifted))
+        says_na = f"{name}=n/a" in text
+        scores[name] = "n/a" if says_na else min(int(high), max(int(low), shifted))
     if not scores:  # no judge, but some other program
         listed = system.partition("Your output fields are:")[2].partition("All interactions")[0]
         return dict.fromkeys(re.findall(r"`(\w+)` \(str\)", listed), "So it is.")

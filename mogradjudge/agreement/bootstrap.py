@@ -26,6 +26,7 @@ from mogradjudge.agreement.coefficients import (
 from mogradjudge.agreement.document_values import agreement_over_all
 from mogradjudge.agreement.options import DEFAULTS, Level, TestOptions, check_options
 from mogradjudge.agreement.weighted_correlation import weighted_values
+from mogradjudge.agreement.weighted_mean import Weights, mean_of, means_of
 from mogradjudge.errors import SetupError
 
 FEWEST_DOCUMENTS = 8
@@ -138,23 +139,25 @@ def bootstrap_criteria(
         columns[name] = gappy("human", scores), gappy("judge", judge[name])
     criteria = resampled_criteria(columns, documents, options)
     intervals = {name: it.interval(fewest, options) for name, it in criteria.items()}
-    return {**intervals, "mean": _mean(list(criteria.values())).interval(fewest, options)}
+    return {**intervals, "mean": _mean(criteria, options.weights).interval(fewest, options)}
 
 
-def _mean(criteria: Sequence[Resampled]) -> Resampled:
+def _mean(criteria: Mapping[str, Resampled], weights: Weights) -> Resampled:
     """Average the criteria that have a value, on the whole and on most resamples."""
-    defined = [
-        criterion
-        for criterion in criteria
-        if np.isfinite(criterion.value) and np.isfinite(criterion.resampled).mean() >= 0.5
-    ]
-    if not defined:
-        has_value = np.any([criterion.has_value for criterion in criteria], axis=0)
+    defined = {
+        name: it
+        for name, it in criteria.items()
+        if np.isfinite(it.value) and np.isfinite(it.resampled).mean() >= 0.5
+    }
+    value = mean_of({name: it.value for name, it in defined.items()}, weights)
+    if value is None:
+        has_value = np.any([it.has_value for it in criteria.values()], axis=0)
         return Resampled(np.nan, np.atleast_1d(has_value), np.full(1, np.nan))
+    columns = {name: it.resampled for name, it in defined.items()}
     return Resampled(
-        float(np.mean([criterion.value for criterion in defined])),
-        np.any([criterion.has_value for criterion in defined], axis=0),
-        np.mean([criterion.resampled for criterion in defined], axis=0),
+        value,
+        np.any([it.has_value for name, it in defined.items() if weights.get(name, 1.0)], axis=0),
+        means_of(columns, weights, complete=True),
     )
 
 

@@ -24,6 +24,7 @@ from mogradjudge.agreement.permutation import (
     p_value,
     sign_patterns,
 )
+from mogradjudge.agreement.weighted_mean import mean_of, means_of
 from mogradjudge.errors import SetupError
 
 
@@ -171,6 +172,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 def _family(contrasts: Mapping[str, Contrast], options: TestOptions) -> Family:
     """Test the criteria's contrasts, and the means of the documents' values."""
+    weights = options.weights
     values = np.stack([contrast.values for contrast in contrasts.values()], axis=1)
     flipped = np.stack([contrast.null_values for contrast in contrasts.values()], axis=1)
     some = np.isfinite(values).any(axis=1)
@@ -179,11 +181,14 @@ def _family(contrasts: Mapping[str, Contrast], options: TestOptions) -> Family:
         few = too_few(len(values))
         return Family(few, dict.fromkeys(contrasts, few), {}, {})
     defined = np.isfinite(values)
-    means = np.nanmean(values, axis=1)
+    means, null_means = (
+        means_of(dict(zip(contrasts, table.T, strict=True)), weights) for table in (values, flipped)
+    )
+    has_mean = np.isfinite(means)
     patterns = sign_patterns(len(values), options.flips, options.seed)
     # A document without a value adds nothing to a sum, whatever its sign.
     columns = np.where(defined, flipped, 0.0)
-    sums = flipped_sums(np.column_stack([columns, np.nanmean(flipped, axis=1)]), patterns)
+    sums = flipped_sums(np.column_stack([columns, np.where(has_mean, null_means, 0.0)]), patterns)
     by_criterion: dict[str, Comparison | Undefined] = {}
     for place, (name, contrast) in enumerate(contrasts.items()):
         column = values[defined[:, place], place]
@@ -201,10 +206,15 @@ def _family(contrasts: Mapping[str, Contrast], options: TestOptions) -> Family:
     tested = list(places.values())
     lengths = np.sqrt((columns[:, tested] ** 2).sum(axis=0))
     # Pooled correlations have no mean over documents; their pseudo-values only stand for it.
-    differences = [contrast.difference for contrast in contrasts.values()]
-    mean = means.mean() if options.level == "group" else np.nanmean(differences)
+    differences = {
+        name: it.difference for name, it in contrasts.items() if np.isfinite(it.difference)
+    }
+    means = means[has_mean]
+    mean = means.mean() if options.level == "group" else mean_of(differences, weights)
     return Family(
-        mean_comparison(means, float(mean), p_value(sums[:, -1]), options.confidence),
+        too_few(len(means))
+        if len(means) < FEWEST or mean is None
+        else mean_comparison(means, float(mean), p_value(sums[:, -1]), options.confidence),
         by_criterion,
         holm({name: p_value(sums[:, place]) for name, place in places.items()}),
         dict(zip(places, _max_t(sums[:, tested], lengths), strict=True)),

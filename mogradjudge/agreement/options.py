@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from mogradjudge.agreement.methods import METHODS, Method
+from mogradjudge.agreement.weighted_mean import Weights
 from mogradjudge.errors import SetupError
 
 Level: TypeAlias = Literal["pooled", "group"]
@@ -56,7 +58,8 @@ class TestOptions:
     patterns of signs of a test, or its resamples where it resamples; ``resamples`` counts those of
     an interval. ``seed`` seeds either, and ``confidence`` is the interval's, between 0 and 1.
     ``width`` is that of the scale, in points; only ``"mae"`` needs it. ``by_criterion`` holds
-    method and width of the criteria that have others, by name.
+    method and width of the criteria that have others, by name. ``weights`` are those of the
+    criteria in their mean, by name: only ratios count, and without one it is 1.
 
     >>> options = TestOptions(level="pooled", by_criterion={"tone": ("qwk", 4.0)})
     >>> options.of("tone").method, options.of("clarity").method
@@ -78,6 +81,7 @@ class TestOptions:
     confidence: float = 0.95
     width: float | None = None
     by_criterion: Mapping[str, tuple[Method, float | None]] = field(default_factory=dict)
+    weights: Weights = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the choices and ranges."""
@@ -95,6 +99,8 @@ class TestOptions:
             raise SetupError(
                 f"`width` of the scale must be given with method='mae', got {self.width!r}."
             )
+        if any(not 0 <= weight < math.inf for weight in self.weights.values()):
+            raise SetupError(f"`weights` must be finite and >= 0, got {dict(self.weights)}.")
         ends = {METHODS[method].lowest for method, _ in self.by_criterion.values()}
         if len(ends) > 1:
             chosen = ", ".join(f"{name} {it[0]}" for name, it in self.by_criterion.items())

@@ -12,13 +12,13 @@ from mogradjudge.agreement import TestOptions, Undefined
 from mogradjudge.agreement.bootstrap import (
     FEWEST_DOCUMENTS,
     draw,
-    ratio,
     resampled_values,
     student_interval,
 )
 from mogradjudge.agreement.checks import check_lengths, check_names, gappy, group_codes
 from mogradjudge.agreement.coefficients import FEWEST, Array, Scores, blocks
 from mogradjudge.agreement.options import check_options
+from mogradjudge.agreement.weighted_mean import means_of
 from mogradjudge.errors import SetupError
 
 TOO_FEW = Undefined(
@@ -82,14 +82,11 @@ def resampled_means(
     for rows in blocks(options.resamples, len(documents)):
         weights = draw(rng, len(documents), rows.stop - rows.start)
         for trial, sides in enumerate(columns):
-            values = [
-                resampled_values(*pair, documents, weights, options.of(name))
+            values = {
+                name: resampled_values(*pair, documents, weights, options.of(name))
                 for name, pair in zip(human, sides, strict=True)
-            ]
-            defined = np.isfinite(values)
-            means[rows, trial] = ratio(
-                np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64)
-            )
+            }
+            means[rows, trial] = means_of(values, options.weights)
     return means
 
 

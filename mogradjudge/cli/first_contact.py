@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -272,6 +272,14 @@ def _of_a_run(examples: Sequence[dspy.Example], rubric: Rubric, config: MOGradCo
     return []
 
 
+def _used_levels(card: DataCard, criterion: Criterion) -> Iterator[str]:
+    for level, count in card.use[criterion.name].items():
+        if count:
+            yield f"{criterion.shown(level)}: {count}"
+    if criterion.na:
+        yield f"n/a: {card.inapplicable[criterion.name]}"
+
+
 def _print_card(card: DataCard, rubric: Rubric) -> None:
     """Print what rated texts allow a run to learn and to confirm."""
     from mogradjudge.scoring.ceilings import describe
@@ -280,7 +288,7 @@ def _print_card(card: DataCard, rubric: Rubric) -> None:
         [
             *(it.name, ", ".join(it.columns), str(it.scale)),
             *(str(card.texts - card.missing[it.name]), str(card.missing[it.name])),
-            ", ".join(f"{it.shown(level)}: {n}" for level, n in card.use[it.name].items() if n),
+            ", ".join(_used_levels(card, it)),
         ]
         for it in rubric.criteria
     ]

@@ -37,6 +37,7 @@ _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 def print_run(result: Mapping[str, Any]) -> None:
     """Print what `result.json` holds: agreement before and after, and the ledger."""
     from mogradjudge.agreement.methods import named
+    from mogradjudge.agreement.weighted_mean import mean_label
 
     confirmation, test = result["confirmation"], result["test"]
     pairs = {"validation": result["selection"]}
@@ -51,6 +52,7 @@ def print_run(result: Mapping[str, Any]) -> None:
         [name, *(number(pair[end][name]) for pair in pairs.values() for end in ("seed", "final"))]
         for name in result["seed_agreement"]
     ]
+    rows[-1][0] = mean_label(result.get("weights", {}))  # runs of earlier versions have none
     level = result["config"]["level"]
     measure = named(result["measures"], short=True)
     print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
@@ -60,8 +62,20 @@ def print_run(result: Mapping[str, Any]) -> None:
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
         say(f"share of the raters' ceiling: {', '.join(shares)}")
     _print_ceilings(ceilings)
+    _print_applicability(result.get("applicability", {}))
     _print_losses(result)
     print_ledger(result["ledger"])
+
+
+def _print_applicability(counts: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Say to how many texts a criterion does not apply, by judge and people."""
+    for name, it in counts.items():
+        if it is not None:
+            say(
+                f"{name} does not apply: to {it['both']} texts by both, {it['people']} by people "
+                f"alone, {it['judge']} by the judge alone; {it['neither']} have both scores; "
+                f"kappa {number(it['kappa'])}"
+            )
 
 
 def _has_shares(ceilings: Ceilings) -> bool:
@@ -215,6 +229,7 @@ def print_estimate(rows: Sequence[RoleEstimate]) -> None:
 def print_evaluation(report: Mapping[str, Any]) -> None:
     """Print what `evaluate --json` prints."""
     from mogradjudge.agreement.methods import METHODS, named
+    from mogradjudge.agreement.weighted_mean import mean_label
 
     ceilings = report["ceiling"]
     has_shares = _has_shares(ceilings)
@@ -224,7 +239,8 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
         for name, measures in report["criteria"].items()
     ]
-    mean = ["mean", number(report["mean"]), interval_cell(report["mean_interval"])]
+    means = [number(report["mean"]), interval_cell(report["mean_interval"])]
+    mean = [mean_label(report["weights"]), *means]
     rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
@@ -240,6 +256,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
     title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
     print_table(columns, rows, title)
     _print_ceilings(ceilings)
+    _print_applicability({name: it["applicability"] for name, it in report["criteria"].items()})
     for note in report["notes"]:
         say(note)
     coefficients = {kind.short: (name, 3) for name, kind in METHODS.items() if name != "mae"}
@@ -281,6 +298,8 @@ def print_calibration(maps: Mapping[str, ScoreMap], out: str) -> None:
 
 def print_composition(result: Mapping[str, Any], out: str) -> None:
     """Print what `compose.json` holds: the front, the interference and what was confirmed."""
+    from mogradjudge.agreement.weighted_mean import mean_label
+
     names = list(result["sections"])
     rows = [
         [
@@ -291,7 +310,7 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
         for point in result["front"]
     ]
     print_table(
-        ("calls per text", "criteria in a call", "mean", *names, ""),
+        ("calls per text", "criteria in a call", mean_label(result["weights"]), *names, ""),
         rows,
         "Agreement on the texts that chose the composition, and so optimistic",
     )

@@ -38,7 +38,8 @@ from mogradjudge.optimize.datasets import (
 )
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.optimize.parts import Parts
-from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.identity import describe_lm, differences, digest_of
 from mogradjudge.scoring.evaluate import check_ready
@@ -306,8 +307,9 @@ class _Composing:
         while True:
             for group in unscored:
                 agreement |= self._agreement(self._judged([group], sections, texts), group)
-            in_order = {name: agreement[name] for name in self.sources.rubric.names}
-            yield Point(groups, layout_of(groups), in_order)
+            rubric = self.sources.rubric
+            in_order = {name: agreement[name] for name in rubric.names}
+            yield Point(groups, layout_of(groups), in_order, rubric.weights)
             if len(groups) == 1:
                 return
             groups, merged = _merged(groups, interference)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mogradjudge.agreement.weighted_mean import Weights, mean_of
 from mogradjudge.criteria import Group
 from mogradjudge.files import to_json, write_text
 from mogradjudge.judge.judge import MultiCriteriaJudge
@@ -37,6 +38,7 @@ class Point:
         layout: The same as a judge's layout.
         agreement: The agreement on each criterion, on the texts that chose the composition, and so
             optimistic; None where it is undefined.
+        weights: The criteria's weights in the mean.
 
     >>> Point((("tone", "style"),), "combined", {"tone": 0.5, "style": None}).mean
     0.5
@@ -45,6 +47,7 @@ class Point:
     groups: tuple[Group, ...]
     layout: str
     agreement: Mapping[str, float | None]
+    weights: Weights = field(default_factory=dict, repr=False)
 
     @property
     def calls(self) -> int:
@@ -54,8 +57,8 @@ class Point:
     @property
     def mean(self) -> float:
         """The mean agreement over the criteria that have one; -1 if none has."""
-        values = [value for value in self.agreement.values() if value is not None]
-        return sum(values) / len(values) if values else -1.0
+        mean = mean_of(self.agreement, self.weights)
+        return -1.0 if mean is None else mean
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -102,6 +105,7 @@ class Composition:
             "front": [point.as_dict() for point in self.front],
             "chosen": self.chosen.as_dict(),
             "sections": dict(self.sections),
+            "weights": self.judge.rubric.weights,
             "interference": {
                 "criteria": list(self.interference.criteria),
                 "effects": _plain(self.interference.effects),

@@ -83,6 +83,8 @@ class Sources:
         """Make a judge that rates each group in a call, with these sections."""
         names = {name for group in groups for name in group}
         criteria = tuple(it for it in self.rubric.criteria if it.name in names)
+        if not any(it.weight for it in criteria):  # alone, a weight decides nothing
+            criteria = tuple(replace(it, weight=1.0) for it in criteria)
         settings = asdict(replace(self.settings, layout=layout_of(groups)))
         judge = MultiCriteriaJudge(replace(self.rubric, criteria=criteria), **settings)
         for predictor in judge.judges.values():

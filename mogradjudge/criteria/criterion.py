@@ -7,10 +7,12 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, TypeAlias, get_args
 
 import dspy
 
+from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import Measure
 
@@ -97,7 +99,8 @@ class Criterion:
     ``levels`` holds (score, meaning) pairs in ascending order, and ``human`` the name of the column
     of human scores. Where each rater has a column, ``raters`` holds these, and ``human`` is the
     example's field with their mean. ``names`` are the levels' names, worst to best, if
-    they have some: human cells may hold them.
+    they have some: human cells may hold them. Means over criteria count each by its ``weight``.
+    With ``na``, people and judge may say that it does not apply to a text.
 
     Example:
         >>> clarity = Criterion("clarity", "Is easy to read.", (1, 3), {1: "Jumbled.", 3: "Clear."})
@@ -121,6 +124,8 @@ class Criterion:
     measure: Measure | None
     raters: Group
     names: Group
+    weight: float
+    na: bool
 
     def __init__(
         self,
@@ -133,6 +138,8 @@ class Criterion:
         measure: Measure | None = None,
         raters: Iterable[str] = (),
         names: Iterable[str] = (),
+        weight: float = 1.0,
+        na: bool = False,  # noqa: FBT001, FBT002 - a field, given by name
     ) -> None:
         """Check and store the fields.
 
@@ -148,6 +155,10 @@ class Criterion:
             measure: How agreement on it is measured, if not by the run's setting ``measure``.
             raters: The columns of the single scores, if each rater has one.
             names: The names of all levels, worst to best, if ``levels`` does not hold them.
+            weight: How much it counts in means over criteria, at least 0; only ratios count. With
+                0 it is rated and reported, and in no mean.
+            na: Whether it may not apply to a text. A human cell then says so by "n/a", "na", "not
+                applicable", "does not apply" or a dash, and the judge by "n/a".
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -181,6 +192,10 @@ class Criterion:
         put(self, "measure", None if measure is None else _measure(name, measure))
         put(self, "raters", _raters(name, raters))
         put(self, "names", names)
+        put(self, "weight", check_weight(weight, f"criterion {name!r}"))
+        if type(na) is not bool:
+            raise SetupError(f"`na` of criterion {name!r} must be true or false, got {na!r}.")
+        put(self, "na", na)
 
     @property
     def columns(self) -> Group:
@@ -190,12 +205,21 @@ class Criterion:
     @property
     def description(self) -> str:
         """What to rate, on which scale, and what the levels mean, in one line."""
-        return _line(self.definition, f"Scale: {self.scale}.", self._levels_told())
+        return _line(self.definition, f"Scale: {self.scale}.", self._levels_told(), self._na_told())
 
     @property
     def meaning(self) -> str:
         """The description without the scale: the judge's output field has that as its type."""
-        return _line(self.definition, self._levels_told())
+        return _line(self.definition, self._levels_told(), self._na_told())
+
+    def is_na_in(self, example: Mapping[str, Any]) -> bool:
+        """Say whether people say that it does not apply to an example."""
+        return self.na and says_not_applicable(example.get(self.human))
+
+    def score_in(self, example: Mapping[str, Any]) -> float | None:
+        """Return people's score of an example; None if it is not rated, or it does not apply."""
+        score: float | None = None if self.is_na_in(example) else example.get(self.human)
+        return score
 
     def shown(self, score: float) -> str:
         """Write a score, with its level's name if it has one."""
@@ -207,6 +231,9 @@ class Criterion:
         place = score - self.scale.low
         is_level = self.names and place == int(place) and 0 <= place < len(self.names)
         return self.names[int(place)] if is_level else None
+
+    def _na_told(self) -> str:
+        return f"Write {NOT_APPLICABLE} if it does not apply to the text." if self.na else ""
 
     def _levels_told(self) -> str:
         texts = {score: text.rstrip(".") for score, text in self.levels}
@@ -225,6 +252,14 @@ def check_length(text: str, what: str) -> None:
     """Check that a text of a rubric is short enough for a prompt."""
     if len(text) > _LONGEST_TEXT:
         raise SetupError(f"{what} must have at most {_LONGEST_TEXT} characters, got {len(text)}.")
+
+
+def check_weight(weight: Any, of: str) -> float:
+    """Return the weight of a criterion or an objective, if it is one."""
+    is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not is_number or not isfinite(weight) or weight < 0:
+        raise SetupError(f"`weight` of {of} must be a finite number >= 0, got {weight!r}.")
+    return float(weight)
 
 
 def check_input_name(name: object, column: str) -> None:

@@ -117,6 +117,11 @@ class Rubric:
         """The criteria's names, in order."""
         return tuple(criterion.name for criterion in self.criteria)
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """The criteria's weights in means over them, by name."""
+        return {criterion.name: criterion.weight for criterion in self.criteria}
+
     # Without this, Python would iterate by __getitem__(0), (1), ...; DSPy's MIPROv2 tries to.
     __iter__ = None
 
@@ -139,7 +144,16 @@ class Rubric:
         _check_unique(self.names, "criterion")
         for criterion in self.criteria:
             _check_apart(criterion, self.inputs, self.columns)
+        _check_weights(self.weights)
         _check_no_scores({"rater": self.rater, "group": self.group}, self.criteria)
+
+
+def _check_weights(weights: Mapping[str, float]) -> None:
+    if not any(weights.values()):
+        raise SetupError(
+            "`weight` must be > 0 for at least one criterion, got 0 for "
+            f"{', '.join(map(repr, weights))}."
+        )
 
 
 def _check_no_scores(labels: Mapping[str, object], criteria: Iterable[Criterion]) -> None:

@@ -10,7 +10,7 @@ from mogradjudge.criteria.criterion import Criterion, Levels
 from mogradjudge.errors import SetupError, together
 
 _OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
-_OF_CRITERION |= {"human", "raters", "comment", "measure"}
+_OF_CRITERION |= {"human", "raters", "comment", "measure", "weight", "na"}
 _PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
 
 
@@ -131,15 +131,23 @@ def _criterion_table(criterion: Criterion) -> dict[str, Any]:
             table[key] = getattr(criterion, key)
     if criterion.raters:
         table["raters"] = list(criterion.raters)
+    if criterion.weight != 1:
+        table["weight"] = criterion.weight
+    if criterion.na:
+        table["na"] = True
+    return {**table, **_levels_table(criterion)}
+
+
+def _levels_table(criterion: Criterion) -> dict[str, Any]:
     meanings = dict(criterion.levels)
     if criterion.names and not meanings:
-        table["levels"] = list(criterion.names)
-    elif len(criterion.names) == len(meanings) > 0:
-        table["levels"] = dict(zip(criterion.names, meanings.values(), strict=True))
-    elif meanings:
-        table["levels"] = {str(score): text for score, text in meanings.items()}
-        table |= {"names": list(criterion.names)} if criterion.names else {}
-    return table
+        return {"levels": list(criterion.names)}
+    if len(criterion.names) == len(meanings) > 0:
+        return {"levels": dict(zip(criterion.names, meanings.values(), strict=True))}
+    if not meanings:
+        return {}
+    levels = {str(score): text for score, text in meanings.items()}
+    return {"levels": levels, **({"names": list(criterion.names)} if criterion.names else {})}
 
 
 def _names(value: object) -> tuple[str, ...] | dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from statistics import fmean
 
 from mogradjudge.criteria import Criterion, Group
+from mogradjudge.criteria.applicability import says_not_applicable
 from mogradjudge.criteria.criterion import identifier_of
 from mogradjudge.data.batches import is_nan
 from mogradjudge.data.conversations import transcript
@@ -130,13 +132,15 @@ class Columns:
         several = {"raters": columns} if len(columns) > 1 else {"human": columns[0]}
         rated = next((name for name in inputs if _words(name) & _RATED), inputs[-1])
         text = f"Rate the {rated}: {name.replace('_', ' ')}. A higher score is better."
+        cells = chain.from_iterable(self.cells[column] for column in columns)
+        na = any(says_not_applicable(cell, plainly=True) for cell in cells)
         if levels := self._levels(columns):
-            return Criterion(name, text, levels=levels, comment=comment, **several)
+            return Criterion(name, text, levels=levels, comment=comment, na=na, **several)
         values = [score for column in columns for score in self._scores(column) or ()]
         if not values:
             raise SetupError(f"{self.table.source}: {columns[0]!r} holds no scores.")
         scale = _scale(columns[0], min(values), max(values))
-        return Criterion(name, text, scale, comment=comment, **several)
+        return Criterion(name, text, scale, comment=comment, na=na, **several)
 
     def _rows(self, names: Group) -> Iterator[tuple[str, ...]]:
         return zip(*(map(str, self.table.column(name)) for name in names), strict=True)
@@ -162,7 +166,12 @@ class Columns:
 
     def _levels(self, columns: Iterable[str]) -> Group | None:
         """Return the names of levels, if words of one kind stand in the columns."""
-        names = {str(cell).strip().casefold() for name in columns for cell in self.cells[name]}
+        names = {
+            str(cell).strip().casefold()
+            for name in columns
+            for cell in self.cells[name]
+            if not says_not_applicable(cell)
+        }
         fitting = (levels for levels in _LEVELS if len(names) >= 2 and names <= {*levels})
         return next(fitting, None)
 
@@ -174,12 +183,13 @@ class Columns:
 
     def _scores(self, name: str) -> list[float] | None:
         """Return a column's scores, those of lists, too; None if other things stand in it."""
-        cells = Table(self.table.source, (name,), [{name: cell} for cell in self.cells[name]])
+        rows = [{name: cell} for cell in self.cells[name] if not says_not_applicable(cell)]
+        cells = Table(self.table.source, (name,), rows)
         cells = one_rating_a_row(cells, (name,), None)
         for scale in (_WIDEST, (0, 1)):  # true and false are scores only on the latter
             read = read_scores(cells, Criterion("guess", "A guess.", scale, human=name))
             if not read.faults:
-                return [score for score in read.values if score is not None]
+                return [score for score in read.values if isinstance(score, float)]
         return None
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
 from mogradjudge.criteria import Group, Rubric
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data.batches import BadRow, Row
 from mogradjudge.data.tables import Table
@@ -113,10 +114,10 @@ def merged(
 
     Where a column names the group, rows of different groups are different texts.
 
-    A human score becomes the mean over its raters; a rater who rated a text twice counts once, with
-    the mean of both. If a text has several ratings, all are kept in a column of `Rating` per text,
-    and its comments are joined.
-    The text takes the place of its first row.
+    A human score becomes the mean over its raters, or ``"n/a"`` if most say so; a rater who rated
+    a text twice counts once, with the mean of both. If a text has several ratings, all are kept in
+    a column of `Rating` per text, and its comments are joined. The text takes the place of its
+    first row.
 
     Args:
         source: The table's name, for the line.
@@ -142,7 +143,10 @@ def merged(
         name: [values[rows[0]] for rows in texts] for name, values in columns.items()
     }
     for criterion in rubric.criteria:
-        merged[criterion.human] = [_mean(of_text, criterion.name) for of_text in ratings]
+        humans = ([columns[criterion.human][row] for row in rows] for rows in texts)
+        merged[criterion.human] = [
+            _score(*of_text, criterion.name) for of_text in zip(humans, ratings, strict=True)
+        ]
         if comments := columns.get(criterion.comment or ""):
             merged[str(criterion.comment)] = [_joined(comments, rows) for rows in texts]
     if repeated := sum(map(_repeats, scores)):
@@ -177,7 +181,7 @@ def _scores(
     for place, row in enumerate(rows, 1):
         rater = str(place) if raters is None else raters[row]
         for criterion in rubric.criteria:
-            if (score := columns[criterion.human][row]) is not None:
+            if (score := columns[criterion.human][row]) not in (None, NOT_APPLICABLE):
                 scores.setdefault((rater, criterion.name), []).append(score)
     return scores
 
@@ -194,8 +198,13 @@ def _repeated(texts: int) -> str:
     return f"{many} rated more than once by one rater, whose mean counts"
 
 
-def _mean(ratings: Sequence[Rating], criterion: str) -> float | None:
+def _score(
+    cells: Sequence[object], ratings: Sequence[Rating], criterion: str
+) -> float | str | None:
+    """Return the mean over a text's raters, unless most say that the criterion does not apply."""
     scores = [rating.score for rating in ratings if rating.criterion == criterion]
+    if cells.count(NOT_APPLICABLE) > len(scores):
+        return NOT_APPLICABLE
     return fmean(scores) if scores else None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.criteria import Criterion, Scale
+from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
 from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.tables import Table
@@ -57,12 +58,12 @@ class Scores:
     """A column of human scores: None where there is none, or where the cell has a fault.
 
     Args:
-        values: The scores.
+        values: The scores, or ``"n/a"`` where a criterion with ``na`` does not apply.
         faults: What is wrong with cells.
         notes: How cells that are no plain numbers were read.
     """
 
-    values: list[float | None]
+    values: list[float | str | None]
     faults: list[Fault]
     notes: list[str]
 
@@ -84,6 +85,9 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
     unusual: dict[re.Pattern[str], list[tuple[str, float]]] = {}
     for place, cell in enumerate(table.column(name)):
         score = None
+        if criterion.na and says_not_applicable(cell):
+            scores.values.append(NOT_APPLICABLE)
+            continue
         try:
             score, form = _read(cell, criterion, table.separator)
         except (TypeError, ValueError, OverflowError) as error:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import dspy
 
 from mogradjudge.criteria import Group
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import NotApplicable, Unscored
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,7 +120,8 @@ def cells_of(prediction: dspy.Prediction | Unscored, criteria: Group) -> Cells:
         result: Any = prediction
         score = result if isinstance(result, Unscored) else result[name]
         if isinstance(score, Unscored):
-            cells |= {name: None, name + SOURCE: None, name + UNSCORED: score.reason}
+            source = NOT_APPLICABLE if isinstance(score, NotApplicable) else None
+            cells |= {name: None, name + SOURCE: source, name + UNSCORED: score.reason}
         else:
             reading = result["readings"][name]
             cells |= {name: float(score), name + SOURCE: reading.source, name + UNSCORED: None}

@@ -38,7 +38,7 @@ _LABELS = "|".join(
         *("answer", "value", "result", "verdict", "level", "is", "of", "literal", "boxed", "text"),
     ]
 )
-_INTRODUCTION = re.compile(rf"(?:{_DECORATION}|\b(?:{_LABELS})(?![^\W_]))*", re.IGNORECASE)
+INTRODUCTION = re.compile(rf"(?:{_DECORATION}|\b(?:{_LABELS})(?![^\W_]))*", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![^\W_])[-+]?\d+(?:[.,]\d+)*")
 _WHOLE = re.compile(rf"{_CLOSING}\s*(?:/|out\s+of|of)\s*[*_`]*(\d+)(?:[.,]0+)?(?![.,]?\d)", re.I)
 _UNIT = re.compile(rf"{_CLOSING}\s*(?:stars?|points?)\b", re.IGNORECASE)
@@ -149,7 +149,7 @@ def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
     score = _integer(number.group(), scale)
     if score is None or score not in scale.values:
         return None
-    if not _INTRODUCTION.fullmatch(plain, 0, number.start()):
+    if not INTRODUCTION.fullmatch(plain, 0, number.start()):
         return None
     rest = plain[_end_of_score(plain, number.end(), scale) :]
     if not _may_follow(rest, score) or _says_otherwise(rest, score, scale):

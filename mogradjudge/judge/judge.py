@@ -11,6 +11,7 @@ import dspy
 
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Criterion, Group, Rubric, fields_from_toml
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import listed
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.calibration import ScoreMap
@@ -22,7 +23,13 @@ from mogradjudge.judge.predictor import ScorePredict, warned_once
 from mogradjudge.judge.rate import Rating
 from mogradjudge.judge.reply import field_by_field
 from mogradjudge.judge.saved import note_model, noted_model, saved_judge, settings_of
-from mogradjudge.judge.scores import JudgeSettings, Reading, Unscored, scope_of
+from mogradjudge.judge.scores import (
+    JudgeSettings,
+    NotApplicable,
+    Reading,
+    Unscored,
+    scope_of,
+)
 from mogradjudge.lm.dspy_internals import messages_of
 from mogradjudge.lm.quoting import quote
 from mogradjudge.lm.refusals import TopLogprobs
@@ -143,7 +150,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             dspy.LMError: If the provider fails.
         """
         quoted, calls = self.quoted(inputs), self._calls()
-        adapter = field_by_field(dspy.settings.adapter)
+        adapter = field_by_field(dspy.settings.adapter, self.rubric)
         with dspy.context(adapter=adapter):
             replies = in_parallel(lambda call: send(call, quoted), calls, len(calls))
         return self._prediction(replies, adapter)
@@ -151,7 +158,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
     async def aforward(self, **inputs: str) -> dspy.Prediction:
         """Score one text under asyncio, as `forward` does."""
         quoted, calls = self.quoted(inputs), self._calls()
-        adapter = field_by_field(dspy.settings.adapter)
+        adapter = field_by_field(dspy.settings.adapter, self.rubric)
         with dspy.context(adapter=adapter):
             replies = await asyncio.gather(*(asend(call, quoted) for call in calls))
         return self._prediction(replies, adapter)
@@ -194,7 +201,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             >>> [message["role"] for message in judge.prompts(reply="Yes.")["clarity"]]
             ['system', 'user']
         """
-        quoted, adapter = self.quoted(inputs), field_by_field(dspy.settings.adapter)
+        quoted, adapter = self.quoted(inputs), field_by_field(dspy.settings.adapter, self.rubric)
         return {
             name: messages_of(adapter, predictor.signature, predictor.demos, quoted)
             for name, predictor in self.judges.items()
@@ -284,6 +291,8 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         written = reply.prediction[criterion.name]
         rationale = reply.prediction.get("rationale")
         rationale = rationale if isinstance(rationale, str) else None
+        if written == NOT_APPLICABLE:
+            written = NotApplicable()
         if isinstance(written, Unscored):
             return Reading(written, rule, rationale=rationale)
         if rule == "expected":
@@ -330,9 +339,12 @@ def _path(group: Group, rubric: Rubric) -> str:
 
 
 def _mean(samples: Sequence[Reading]) -> Reading:
-    """Average the samples that have a score."""
+    """Average the samples that have a score, unless most say that it does not apply."""
     first = samples[0]
     scores = [sample.score for sample in samples if not isinstance(sample.score, Unscored)]
+    others = [sample for sample in samples if isinstance(sample.score, NotApplicable)]
+    if len(others) > len(scores):
+        return others[0]
     if len(samples) == 1 or not scores:
         return first
     return Reading(sum(scores) / len(scores), first.source, rationale=first.rationale)

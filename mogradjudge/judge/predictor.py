@@ -12,6 +12,7 @@ from typing import Any, Literal
 import dspy
 
 from mogradjudge.criteria import Criterion, Group, Rubric
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.judge.calibration import Calibration, ScoreMap
@@ -50,7 +51,8 @@ def initial_section(criterion: Criterion) -> str:
         >>> initial_section(Criterion("clarity", "Is easy to read.", (1, 5)))
         'Rate from 1 to 5.'
     """
-    return f"Rate from {criterion.scale.low} to {criterion.scale.high}."
+    rest = f", or {NOT_APPLICABLE} where it does not apply" if criterion.na else ""
+    return f"Rate from {criterion.scale.low} to {criterion.scale.high}{rest}."
 
 
 class ScorePredict(dspy.Predict):  # type: ignore[misc]  # dspy is untyped
@@ -251,7 +253,8 @@ def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
         fields["rationale"] = (str, dspy.OutputField(desc=desc))
     for name in criteria:
         criterion = rubric[name]
-        kind: Any = Literal.__getitem__(tuple(criterion.scale.values))
+        other = (NOT_APPLICABLE,) if criterion.na else ()
+        kind: Any = Literal.__getitem__((*criterion.scale.values, *other))
         fields[name] = (kind, dspy.OutputField(desc=criterion.meaning))
     instructions = Instructions(
         f"{rubric.task or DEFAULT_TASK}\n{_RULES}",

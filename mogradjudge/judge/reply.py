@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, get_args
 
 import dspy
 
-from mogradjudge.criteria import Scale
+from mogradjudge.criteria import Rubric, Scale
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.errors import MogradError
-from mogradjudge.judge.field_values import Value, gives_twice, read_score, runs_on, values_of
+from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
 from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.words import Words, folded, means_not_applicable, words_of
 from mogradjudge.lm.dspy_internals import adapter_with, parse_value, parses_as_dspy_does
 from mogradjudge.lm.quoting import excerpt
 
 _UNREADABLE = (dspy.AdapterParseError, ValueError, RecursionError)  # the last for "[[[[[..."
 
 
-def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
+def field_by_field(adapter: dspy.Adapter | None, rubric: Rubric | None = None) -> dspy.Adapter:
     r"""Copy an adapter so that an unreadable field becomes `Unscored`.
 
     None stands for `dspy.ChatAdapter`. The copy sends no second call when a reply cannot be read.
-    `dspy.TwoStepAdapter` stays as it is.
+    `dspy.TwoStepAdapter` stays as it is. A level's bare name is read as its score where the rubric
+    is given.
 
     Example:
         >>> signature = dspy.Signature("reply -> clarity: Literal[1, 2, 3]")
@@ -37,7 +41,7 @@ def field_by_field(adapter: dspy.Adapter | None) -> dspy.Adapter:
     return adapter_with(
         adapter,
         format=adapter.format,  # what a user's own class notes there, its parse may need
-        parse=partial(_parse if of_dspy else _parse_own, adapter),
+        parse=partial(_parse if of_dspy else _parse_own, adapter, words=words_of(rubric)),
     )
 
 
@@ -76,7 +80,7 @@ def is_of_dspy(adapter: dspy.Adapter) -> bool:
 
 
 def _parse_own(
-    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str, words: Words
 ) -> dict[str, Any]:
     """Parse with a user's own adapter class, and check each value.
 
@@ -85,9 +89,11 @@ def _parse_own(
     """
     try:
         is_chat = isinstance(adapter, dspy.ChatAdapter)
-        values = (_parse if is_chat else type(adapter).parse)(adapter, signature, completion)
+        parse = partial(_parse, words=words) if is_chat else type(adapter).parse
+        values = parse(adapter, signature, completion)
         return {
-            name: _checked(signature, name, values.get(name)) for name in signature.output_fields
+            name: _checked(signature, name, values.get(name), words.get(name, {}))
+            for name in signature.output_fields
         }
     except (MogradError, dspy.LMError, dspy.AdapterParseError):
         raise
@@ -96,9 +102,13 @@ def _parse_own(
         raise dspy.AdapterParseError(name, signature, completion, str(error)) from error
 
 
-def _checked(signature: type[dspy.Signature], name: str, value: object) -> object:
+def _checked(
+    signature: type[dspy.Signature], name: str, value: object, words: Mapping[str, int]
+) -> object:
     if isinstance(value, Unscored):
         return value
+    if isinstance(value, str) and (score := _word(value, signature, name, words)) is not None:
+        return score
     try:
         return parse_value(value, signature.output_fields[name].annotation)
     except _UNREADABLE:
@@ -170,14 +180,23 @@ def _unreadable(
     return dspy.AdapterParseError(type(adapter).__name__, signature, completion, why)
 
 
-def _parse(adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str) -> Any:
+def _parse(
+    adapter: dspy.Adapter, signature: type[dspy.Signature], completion: str, words: Words
+) -> Any:
     if not is_read_by_field(adapter):
         return _parse_with(adapter, signature, completion)
-    return {name: _field(adapter, signature, name, completion) for name in signature.output_fields}
+    return {
+        name: _field(adapter, signature, name, completion, words.get(name, {}))
+        for name in signature.output_fields
+    }
 
 
 def _field(
-    adapter: dspy.Adapter, signature: type[dspy.Signature], name: str, completion: str
+    adapter: dspy.Adapter,
+    signature: type[dspy.Signature],
+    name: str,
+    completion: str,
+    words: Mapping[str, int],
 ) -> object:
     names = tuple(signature.output_fields)
     values = values_of(completion, name, names, adapter)
@@ -187,28 +206,34 @@ def _field(
         if not is_complete or runs_on(completion, names, adapter):
             text = excerpt(completion)
             return Unscored(f"{ending.reason}, before {name} was complete: {text}")
-    return _value_of(adapter, signature, name, completion, values)
-
-
-def _value_of(
-    adapter: dspy.Adapter,
-    signature: type[dspy.Signature],
-    name: str,
-    completion: str,
-    values: list[Value],
-) -> object:
     if not values:
         return _repaired(adapter, signature, name, completion)
-    kind = signature.output_fields[name].annotation
-    if kind is str:
+    if signature.output_fields[name].annotation is str:
         return _only({value.text.strip() for value in values}, name, completion)
-    scale = Scale(min(get_args(kind)), max(get_args(kind)))
-    return _only({_score(value.text, scale, name) for value in values}, name, completion)
+    return _only({_score(value.text, signature, name, words) for value in values}, name, completion)
 
 
-def _score(text: str, scale: Scale, name: str) -> int | None:
-    written = read_score(text, scale, name)
+def _score(
+    text: str, signature: type[dspy.Signature], name: str, words: Mapping[str, int]
+) -> int | str | None:
+    if (word := _word(text, signature, name, words)) is not None:
+        return word
+    levels = [it for it in _allowed(signature, name) if isinstance(it, int)]
+    written = read_score(text, Scale(min(levels), max(levels)), name)
     return None if written is None else written.score
+
+
+def _word(
+    text: str, signature: type[dspy.Signature], name: str, words: Mapping[str, int]
+) -> int | str | None:
+    """Return the score of a level's bare name, or that the criterion does not apply."""
+    if NOT_APPLICABLE in _allowed(signature, name) and means_not_applicable(text):
+        return NOT_APPLICABLE
+    return words.get(folded(text))
+
+
+def _allowed(signature: type[dspy.Signature], name: str) -> tuple[object, ...]:
+    return get_args(signature.output_fields[name].annotation)
 
 
 def _only(values: set[Any], name: str, completion: str) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Final, Literal, NoReturn, Self, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Self, TypeAlias, TypeGuard
 
 import dspy
 
@@ -139,7 +139,33 @@ class Refused(Unscored):
         return self
 
 
+@dataclass(frozen=True)
+class NotApplicable(Unscored):
+    """The judge says that a criterion does not apply to a text; also as a text's score.
+
+    There it means that judge and people disagree about that: the judge says so of a text that
+    people rated, or people say so (``reason`` is `BY_PEOPLE`) and the judge gave a score.
+
+    Example:
+        >>> NotApplicable().reason, bool(NotApplicable())
+        ('does not apply', False)
+    """
+
+    reason: str = "does not apply"
+
+
+BY_PEOPLE: Final = "people say that it does not apply"
+
 Score: TypeAlias = float | Unscored
+
+
+def is_unread(score: object) -> TypeGuard[Unscored]:
+    """Say whether there is no score because the reply had nothing readable.
+
+    >>> is_unread(Unscored("no reply")), is_unread(NotApplicable())
+    (True, False)
+    """
+    return isinstance(score, Unscored) and not isinstance(score, NotApplicable)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import dspy
 
+from mogradjudge.agreement.weighted_mean import mean_of
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.predictor import ScorePredict
 from mogradjudge.judge.scores import Unscored
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ObjectivesMetric:
-    """A DSPy metric: the mean of objectives' scores on one example, with feedback.
+    """A DSPy metric: the mean of objectives' scores on one example, by weight, with feedback.
 
     What it returns depends on how `dspy.Evaluate` or an optimizer calls it:
 
@@ -90,7 +90,12 @@ class ObjectivesMetric:
             SetupError: If no objective has anything to score the example by.
         """
         scores = self._scores(gold, pred)
-        score = fmean(scores.values())
+        score = mean_of(scores, {it.name: it.weight for it in self.objectives})
+        if score is None:
+            raise SetupError(
+                f"Nothing that counts in {excerpt(str(dict(gold)))}: {', '.join(scores)} has the "
+                "weight 0. Leave the example out."
+            )
         if trace is not None and pred_name is None:
             return score if self.threshold is None else score >= self.threshold
         return dspy.Prediction(

@@ -18,10 +18,11 @@ from mogradjudge.agreement import (
     agreement_by,
     deviation,
 )
+from mogradjudge.agreement.applicability import Applicability
 from mogradjudge.agreement.bootstrap import resampled_values
 from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
-from mogradjudge.judge.scores import raw_score
+from mogradjudge.judge.scores import NotApplicable, Unscored, is_unread, raw_score
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
 from mogradjudge.settings import Measure
@@ -49,7 +50,7 @@ def agreement_options(
         criterion.name: (criterion.measure or measure, float(criterion.scale.width))
         for criterion in rubric.criteria
     }
-    return TestOptions(level=level, by_criterion=methods)
+    return TestOptions(level=level, by_criterion=methods, weights=rubric.weights)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class HumanAgreement:
 
     def __call__(self, scored: Sequence[Scored]) -> float | Undefined:
         """Return the agreement over some texts; of raw scores where it is relative (`Kind`)."""
+        scored = self._with_both(scored)
         groups = [result.group for result in scored]
         return agreement_by(self._own, *self._columns(scored, raw=self.reads_raw), groups)
 
@@ -89,6 +91,7 @@ class HumanAgreement:
             scored: The texts.
             parts: The number of each group's part, from 0.
         """
+        scored = self._with_both(scored)
         documents = group_codes([result.group for result in scored])
         numbers = np.array([parts[name] for name in documents.names], dtype=np.intp)
         human, judge = map(np.array, self._columns(scored, raw=self.reads_raw))
@@ -97,8 +100,29 @@ class HumanAgreement:
 
     def deviation(self, scored: Sequence[Scored]) -> Deviation | None:
         """Return the judge's bias and mean error over some texts; None if there are none."""
+        scored = self._with_both(scored)
         columns = self._columns(scored, raw=False)
         return deviation(*columns, [result.group for result in scored])
+
+    def applicability(self, results: Iterable[tuple[Any, Any]]) -> Applicability | None:
+        """Compare people and judge on whether the criterion applies; None if it always does.
+
+        Args:
+            results: Examples and predictions.
+        """
+        rule = self.criterion
+        if not rule.na:
+            return None
+        return Applicability.of(
+            (rule.is_na_in(example), isinstance(prediction[rule.name], NotApplicable))
+            for example, prediction in results
+            if example.get(rule.human) is not None
+            if not isinstance(prediction, Unscored) and not is_unread(prediction[rule.name])
+        )
+
+    def _with_both(self, scored: Sequence[Scored]) -> list[Scored]:
+        """Leave out the texts to which the criterion does not apply, as both say."""
+        return [it for it in scored if self.criterion.score_in(it.example) is not None]
 
     @property
     def reads_raw(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Self, SupportsFloat, TypeVar
 import dspy
 
 from mogradjudge.agreement import Undefined
+from mogradjudge.criteria.criterion import check_weight
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.quoting import excerpt_of
@@ -77,10 +78,11 @@ class Objective:
         show: What the critic may see. Default: labels and prediction.
         labels: Returns the expected and the produced label, for the report's table of confusions;
             None if the objective compares no labels.
+        weight: How much it counts in means over objectives, at least 0; only ratios count.
 
     Raises:
-        SetupError: If the name is no identifier, the description is empty, or a hook is no
-            function.
+        SetupError: If the name is no identifier, the description is empty, a hook is no function,
+            or the weight is no weight.
 
     Example:
         >>> def is_short(example, prediction):
@@ -96,6 +98,7 @@ class Objective:
     aggregate: AggregateHook | None = None
     show: ShowHook | None = None
     labels: LabelsHook | None = None
+    weight: float = 1.0
     _warned: set[tuple[str, str]] = field(
         default_factory=set, init=False, repr=False, compare=False
     )
@@ -111,6 +114,7 @@ class Objective:
                 f"{self.description!r}."
             )
         self._check_hooks()
+        check_weight(self.weight, f"objective {self.name!r}")
         put = object.__setattr__  # the dataclass is frozen
         put(self, "aggregate", self.aggregate or mean_score)
         put(self, "show", self.show or show_all)

@@ -20,11 +20,12 @@ from mogradjudge.agreement import (
 )
 from mogradjudge.agreement.weighted_correlation import MOST_PAIRED
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data import group_of
 from mogradjudge.data.faults import Fault, Findings
 from mogradjudge.errors import SetupError
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import BY_PEOPLE, NotApplicable, Unscored, is_unread
 from mogradjudge.objectives.human_agreement import HumanAgreement, agreement_options
 from mogradjudge.objectives.record import Objective
 from mogradjudge.settings import Measure
@@ -60,6 +61,7 @@ def rubric_objectives(
             aggregate=HumanAgreement(criterion, options),
             show=partial(_comparison, criterion),
             labels=partial(_labels, criterion),
+            weight=criterion.weight,
         )
         for criterion in rubric.criteria
     )
@@ -112,18 +114,25 @@ def _standard_error(ratings: Sequence[float]) -> float:
 def _closeness(
     criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> float | Unscored | None:
-    human, judge = example.get(criterion.human), prediction[criterion.name]
+    human, judge = criterion.score_in(example), prediction[criterion.name]
     if human is None:
-        return None
+        return _of_inapplicable(judge) if criterion.is_na_in(example) else None
     if isinstance(judge, Unscored):
         return judge
     return 1.0 - abs(float(judge) - float(human)) / criterion.scale.width
 
 
+def _of_inapplicable(judge: float | Unscored) -> float | Unscored:
+    """Score a text of which people say that the criterion does not apply."""
+    if isinstance(judge, NotApplicable):
+        return 1.0
+    return judge if isinstance(judge, Unscored) else NotApplicable(BY_PEOPLE)
+
+
 def _labels(
     criterion: Criterion, example: dspy.Example, prediction: Any
 ) -> tuple[float | None, float | None]:
-    human, judge = example.get(criterion.human), prediction[criterion.name]
+    human, judge = criterion.score_in(example), prediction[criterion.name]
     return (
         None if human is None else float(human),
         None if isinstance(judge, Unscored) else float(judge),
@@ -131,8 +140,8 @@ def _labels(
 
 
 def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) -> dict[str, object]:
-    human, judge = float(example[criterion.human]), prediction[criterion.name]
-    if isinstance(judge, Unscored):
+    human, judge = criterion.score_in(example), prediction[criterion.name]
+    if is_unread(judge):
         return {"human score": _shown(criterion, human), "judge score": f"none, {judge.reason}"}
     shown: dict[str, object] = {
         "judge score": _shown(criterion, judge),
@@ -140,14 +149,26 @@ def _comparison(criterion: Criterion, example: dspy.Example, prediction: Any) ->
     }
     if len(ratings := ratings_of(criterion, example)) > 1:
         shown["single human ratings"] = ", ".join(f"{_round(rating):g}" for rating in ratings)
-    error = judge - human
-    direction = "too high" if error > 0 else "too low"
-    shown["error"] = f"judge {_round(abs(error))} {direction}" if error else "none"
+    shown["error"] = _error(human, judge) or "none"
     if criterion.comment is not None and (said := example.get(criterion.comment)):
         shown["people's comment"] = said
     if rationale := reason_given(criterion.name, prediction):
         shown["judge's reason"] = rationale
     return shown
+
+
+def _error(human: float | None, judge: float | NotApplicable) -> str:
+    if human is None or isinstance(judge, NotApplicable):
+        agree = human is None and isinstance(judge, NotApplicable)
+        sides = {"people": human, "judge": judge}
+        return "" if agree else "; ".join(f"{who}: {_said(it)}" for who, it in sides.items())
+    error = judge - human
+    direction = "too high" if error > 0 else "too low"
+    return f"judge {_round(abs(error))} {direction}" if error else ""
+
+
+def _said(score: float | NotApplicable | None) -> object:
+    return _round(score) if isinstance(score, int | float) else NotApplicable().reason
 
 
 def reason_given(name: str, prediction: Any) -> str | None:
@@ -162,7 +183,9 @@ def reason_given(name: str, prediction: Any) -> str | None:
     return None if reading is None else reading.rationale
 
 
-def _shown(criterion: Criterion, score: float) -> object:
+def _shown(criterion: Criterion, score: float | NotApplicable | None) -> object:
+    if not isinstance(score, int | float):
+        return _said(score)
     return criterion.shown(_round(score)) if criterion.names else _round(score)
 
 
@@ -197,10 +220,13 @@ def _rating_fault(place: int, example: dspy.Example, criterion: Criterion) -> Fa
         rule = f"each example needs {criterion.human!r} (None if it is not rated), got"
         return Fault(place, rule, f"{where} with {reprlib.repr(sorted(example.keys()))}")
     score = example[criterion.human]
+    if criterion.is_na_in(example):
+        return None
     is_number = isinstance(score, Real) and not isinstance(score, bool)
     if score is None or (is_number and criterion.scale.covers(float(score))):
         return None
-    rule = f"{criterion.human!r} must lie on the scale {criterion.scale} or be None, got"
+    other = f", {NOT_APPLICABLE!r}" if criterion.na else ""
+    rule = f"{criterion.human!r} must lie on the scale {criterion.scale}{other} or be None, got"
     return Fault(place, rule, f"{reprlib.repr(score)} in {where}")
 
 
@@ -217,9 +243,9 @@ def check_measurable(
     reason = ""
     for criterion in rubric.criteria:
         rated = [
-            (example[criterion.human], group_of(example, place))
+            (score, group_of(example, place))
             for place, example in enumerate(examples)
-            if example[criterion.human] is not None
+            if (score := criterion.score_in(example)) is not None
         ]
         scores, groups = [score for score, _ in rated], [group for _, group in rated]
         value = agreement_by(options.of(criterion.name), scores, scores, groups)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -49,6 +49,7 @@ class DataCard:
         confirming: The documents that a run sets aside to confirm its result.
         needed: With too few documents, how many would do.
         gain: The gain in mean agreement that these confirm in four of five runs; None if unknown.
+        inapplicable: The texts to which a criterion with ``na`` does not apply, by criterion.
     """
 
     texts: int
@@ -60,6 +61,7 @@ class DataCard:
     confirming: int
     needed: int | None
     gain: float | None
+    inapplicable: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, with levels as texts."""
@@ -122,6 +124,11 @@ def data_card(
         confirming=aside,
         needed=split.needed,
         gain=_gain(examples, rubric, documents, config, aside) if aside else None,
+        inapplicable={
+            it.name: sum(it.is_na_in(example) for example in examples)
+            for it in rubric.criteria
+            if it.na
+        },
     )
 
 
@@ -134,7 +141,7 @@ def _names(groups: Sequence[Sequence[int]], texts: int) -> list[str]:
 
 
 def _use(examples: Sequence[dspy.Example], criterion: Criterion) -> dict[int, int]:
-    scores = [score for example in examples if (score := example[criterion.human]) is not None]
+    scores = [score for example in examples if (score := criterion.score_in(example)) is not None]
     counts = Counter(math.floor(score + 0.5) for score in scores)
     return {level: counts[level] for level in criterion.scale.values}
 
@@ -148,7 +155,7 @@ def _ceilings(
     ceilings = {}
     for it in rubric.criteria:
         ratings = [_ratings(example, it.name) for example in examples]
-        human = [example[it.human] for example in examples]
+        human = [it.score_in(example) for example in examples]
         ceiling = judge_ceiling(ratings, human, human, documents, options.of(it.name)).as_dict()
         no_judge = {"share": None, "share_interval": None}
         ceilings[it.name] = {**ceiling, **no_judge, "copies": [*map(list, copied_raters(ratings))]}
@@ -168,7 +175,7 @@ def _gain(
     confirming: int,
 ) -> float | None:
     """Return the gain that so many documents confirm: pairs of judges are simulated on all."""
-    human = {it.name: [example[it.human] for example in examples] for it in rubric.criteria}
+    human = {it.name: [it.score_in(example) for example in examples] for it in rubric.criteria}
     options = replace(agreement_options(rubric, config.level, config.measure), flips=1)
     spreads = []
     for seed in range(_JUDGES):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mogradjudge.agreement.coefficients import Array
+from mogradjudge.agreement.weighted_mean import mean_of, means_of
 from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement, agreement_of, scored_on
 
@@ -77,9 +78,9 @@ def difference_between(
         for objective in objectives
         if objective.name in values
     }
-    if values:
-        values |= {MEAN: sum(values.values()) / len(values)}
-        without |= {MEAN: np.mean(list(without.values()), axis=0)}
+    if (mean := mean_of(values, before.weights)) is not None:
+        values |= {MEAN: mean}
+        without |= {MEAN: means_of(without, before.weights, complete=True)}
     errors = {name: _error(leaving_out) for name, leaving_out in without.items()}
     return Difference(before, after, values, errors, 1 + max(parts.values(), default=-1))
 

@@ -38,15 +38,15 @@ from mogradjudge.optimize.result import (
 from mogradjudge.optimize.rounds import Rounds
 from mogradjudge.optimize.sampling import Batches
 from mogradjudge.optimize.selection import corrected_gain
-from mogradjudge.optimize.state import State, rank_value, unmeasured_state
+from mogradjudge.optimize.state import State, rank_value
 from mogradjudge.optimize.step import judge
 from mogradjudge.optimize.trials import Trials
 from mogradjudge.programs.candidate import Candidate
+from mogradjudge.programs.checks import check_scored, check_summed
 from mogradjudge.programs.evaluation import (
+    Agreement,
     Judgement,
     agreement_of,
-    check_scored,
-    check_summed,
 )
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import ceilings_of, has_ratings
@@ -286,7 +286,8 @@ class Run:
     def result(self, stop_reason: StopReason) -> OptimizationResult:
         """Choose the best of the initial instructions and the accepted candidates."""
         seed = Candidate.of(self.context.program)
-        state = self.state if self.state.measured else unmeasured_state(seed, self.context.criteria)
+        unmeasured = Measured(0, seed, Agreement.unmeasured(self.context.criteria))
+        state = self.state if self.state.measured else State(measured=(unmeasured,))
         confirmation = state.confirmation or self.untested()
         state = replace(state, confirmation=confirmation)
         first, best, chosen = state.measured[0], state.best, state.chosen

@@ -198,12 +198,14 @@ class OptimizationResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as `result.json` holds it."""
+        weights = self.seed_agreement.weights
         return {
             "mode": self.config.mode.name,
             "seed_kept": self.seed_kept,
             "stop_reason": self.stop_reason,
             "cap": self.cap,
             "measures": dict(self.measures),
+            "weights": {name: weights.get(name, 1.0) for name in self.seed_agreement.by_criterion},
             "seed_agreement": self.seed_agreement.as_dict(),
             "final_agreement": self.final_agreement.as_dict(),
             "deviations": {
@@ -211,6 +213,9 @@ class OptimizationResult:
                 "final": _plain(self.final_agreement.deviations),
             },
             "ceiling": dict(self.confirmation.ceilings),
+            "applicability": {
+                name: it.as_dict() for name, it in self.final_agreement.applicability.items()
+            },
             "undefined": self.final_agreement.undefined(),
             "unscored": dict(self.final_agreement.unscored),
             "missing_human": dict(self.final_agreement.missing),

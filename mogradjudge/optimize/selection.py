@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from mogradjudge.agreement import Undefined
 from mogradjudge.agreement.coefficients import FEWEST
 from mogradjudge.agreement.selection_bias import corrected, resampled_means
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import Judgement, agreement_of
 
@@ -56,12 +57,13 @@ def _by_criterion(
 
 
 def _human(judgement: Judgement, agreement: HumanAgreement) -> float | None:
-    value = judgement.example[agreement.criterion.human]
+    value = agreement.criterion.score_in(judgement.example)
     return None if value is None else float(value)
 
 
 def _score(judgement: Judgement, agreement: HumanAgreement) -> float | None:
     name = agreement.criterion.name
-    if not isinstance(judgement.scores[name], float):
+    prediction = judgement.read_by(name)
+    if not isinstance(judgement.scores[name], float) or isinstance(prediction[name], Unscored):
         return None
-    return float(judgement.read_by(name)[name])
+    return float(prediction[name])

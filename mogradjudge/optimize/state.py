@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self, TypeAlias
 from pydantic import Field
 
 from mogradjudge.agreement import Deviation, Undefined
+from mogradjudge.agreement.applicability import Applicability
 from mogradjudge.criteria import Group
 from mogradjudge.errors import SetupError
 from mogradjudge.files import decoded, read_json
@@ -28,6 +29,7 @@ REPLAY = "Delete that file to replay the run from its paid replies."
 _OF_A_STEP = ("agreement", "proposed", "current", "mixed")
 _COMPARED = ("seed", "best")
 _COUNTS = ("scored", "unscored", "missing", "fallbacks")
+_OF_SOME = {"deviation": "deviations", "weight": "weights", "applicability": "applicability"}
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
 
 
@@ -39,8 +41,7 @@ class State:
     sampled reply from the seed and its question, so the number of steps is enough.
 
     Args:
-        measured: The initial instructions, once they are scored, and every accepted candidate, in
-            order.
+        measured: The initial instructions, once scored, and every accepted candidate, in order.
         rejected: The other candidates that were scored.
         steps: The steps that were taken.
         calls: LM calls sent up to the end of the last step, and to confirm and test.
@@ -218,8 +219,8 @@ class State:
                 raise ValueError(f"the numbers of the {name} do not fit together")
 
     def _agreements(self) -> list[Agreement]:
-        everyone = (*self.measured, *self.rejected)
-        agreements: list[Agreement | None] = [measured.agreement for measured in everyone]
+        agreements: list[Agreement | None]
+        agreements = [it.agreement for it in (*self.measured, *self.rejected)]
         for step in self.steps:
             agreements += [step.agreement, step.proposed, step.mixed]
         if self.test is not None:
@@ -236,11 +237,6 @@ def rank_value(agreement: Agreement) -> float:
     -inf
     """
     return float("-inf") if agreement.mean is None else agreement.mean
-
-
-def unmeasured_state(seed: Candidate, criteria: Group) -> State:
-    """Return the state of a run that ended before its initial instructions were scored."""
-    return State(measured=(Measured(0, seed, Agreement.unmeasured(criteria)),))
 
 
 def best_first(measured: Sequence[Measured]) -> list[Measured]:
@@ -260,6 +256,8 @@ class _Row:
     missing: _Count
     fallbacks: _Count
     deviation: Deviation | None = None
+    weight: float | None = None
+    applicability: Applicability | None = None
 
     @property
     def defined(self) -> float | Undefined:
@@ -280,8 +278,8 @@ def _rows(agreement: Agreement) -> _Rows:
             name,
             value=None if isinstance(value, Undefined) else value,
             undefined=value.reason if isinstance(value, Undefined) else None,
-            deviation=agreement.deviations.get(name),
             **{count: getattr(agreement, count)[name] for count in _COUNTS},
+            **{own: getattr(agreement, some).get(name) for own, some in _OF_SOME.items()},
         )
         for name, value in agreement.by_criterion.items()
     )
@@ -289,8 +287,11 @@ def _rows(agreement: Agreement) -> _Rows:
 
 def _agreement(rows: _Rows) -> Agreement:
     counts = {count: {row.criterion: getattr(row, count) for row in rows} for count in _COUNTS}
-    deviations = {row.criterion: row.deviation for row in rows if row.deviation is not None}
-    return Agreement({row.criterion: row.defined for row in rows}, **counts, deviations=deviations)
+    of_some: dict[str, Any] = {
+        name: {row.criterion: it for row in rows if (it := getattr(row, own)) is not None}
+        for own, name in _OF_SOME.items()
+    }
+    return Agreement({row.criterion: row.defined for row in rows}, **counts, **of_some)
 
 
 def _changed(value: object, names: Group, change: Callable[[Any], object]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import dspy
 from dspy.evaluate import EvaluationResult
 
+from mogradjudge.agreement.weighted_mean import Weights, mean_of
 from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import plain
@@ -269,21 +270,23 @@ class _Scoring(dspy.Evaluate):  # type: ignore[misc]  # dspy is untyped
     ) -> EvaluationResult:
         self.judgements = _run(self.context, clone(program), self.devset)
         objectives = self.context.objectives
-        mean = agreement_of(self.judgements, objectives).mean
+        agreement = agreement_of(self.judgements, objectives)
+        mean = agreement.mean
         return EvaluationResult(
             score=math.nan if mean is None else round(100 * mean, 2),
-            results=[_result(judgement) for judgement in self.judgements],
+            results=[_result(it, agreement.weights) for it in self.judgements],
         )
 
 
-def _result(judgement: Judgement) -> tuple[dspy.Example, dspy.Prediction, float | None]:
+def _result(
+    judgement: Judgement, weights: Weights
+) -> tuple[dspy.Example, dspy.Prediction, float | None]:
     """Return a judgement as DSPy reports it: None without a score, the mean of several."""
-    scores = [score for score in judgement.scores.values() if isinstance(score, float)]
     prediction = judgement.prediction
     return (
         judgement.example,
         dspy.Prediction() if isinstance(prediction, Unscored) else prediction,
-        sum(scores) / len(scores) if scores else None,
+        mean_of(judgement.scores, weights),
     )
 
 

@@ -12,17 +12,16 @@ from typing import Self, TypeAlias
 import dspy
 
 from mogradjudge.agreement import Deviation, Undefined
+from mogradjudge.agreement.applicability import Applicability
+from mogradjudge.agreement.weighted_mean import Weights, mean_of
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group
 from mogradjudge.data import example_key, group_of, inputs_key, listed
-from mogradjudge.errors import SetupError
 from mogradjudge.judge.inputs import check_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.judge.scores import Reading, Unscored
+from mogradjudge.judge.scores import Reading, Unscored, is_unread
 from mogradjudge.objectives import (
-    AggregateFailed,
     HumanAgreement,
-    MetricFailed,
     Objective,
     Objectives,
     Scored,
@@ -31,15 +30,13 @@ from mogradjudge.objectives import (
     metric_of,
 )
 from mogradjudge.programs.execution import Returned, Trace, judging, run_program, traced
-from mogradjudge.programs.first_texts import FirstTexts, nothing_scored
+from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.structure import copy_of
 
 Score: TypeAlias = float | Unscored | None
 
 MEAN = "mean"
 """The name of the mean over the criteria, beside theirs."""
-MOST_FAILURES = 0.5
-"""The highest share of a first round's texts on which an objective's own function may fail."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,9 @@ class Agreement:
 
     ``unscored`` counts texts without a usable score, ``missing`` those without a human one. Both
     are left out of ``by_criterion``. ``deviations`` holds a rubric's bias and mean error, in points
-    of the scale, for the criteria with a scored text.
+    of the scale, for the criteria with a scored text. ``weights`` are those in the mean, where
+    they differ from 1. ``applicability`` counts, for criteria with ``na``, the texts to which they
+    do not apply; such texts are neither scored nor unscored nor missing.
 
     >>> agreement = Agreement({"fluency": 0.5}, {"fluency": 9}, {"fluency": 1}, {}, {})
     >>> agreement.mean
@@ -83,6 +82,8 @@ class Agreement:
     missing: Mapping[str, int]
     fallbacks: Mapping[str, int]
     deviations: Mapping[str, Deviation] = field(default_factory=dict, repr=False)
+    weights: Weights = field(default_factory=dict, repr=False)
+    applicability: Mapping[str, Applicability] = field(default_factory=dict, repr=False)
 
     @classmethod
     def unmeasured(cls, criteria: Group) -> Self:
@@ -93,17 +94,22 @@ class Agreement:
     @property
     def mean(self) -> float | None:
         """The mean over the criteria that have a value; None if none has one."""
-        defined = [value for value in self.by_criterion.values() if isinstance(value, float)]
-        return sum(defined) / len(defined) if defined else None
+        return mean_of(self.by_criterion, self.weights)
 
     def mean_over(self, other: Agreement) -> float:
         """Return the mean over the criteria that have a value in both; 0 if there are none."""
-        values = [
-            value
+        values = {
+            name: value
             for name, value in self.by_criterion.items()
-            if isinstance(value, float) and isinstance(other.by_criterion[name], float)
-        ]
-        return sum(values) / max(1, len(values))
+            if isinstance(other.by_criterion[name], float)
+        }
+        return mean_of(values, self.weights) or 0.0
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """Rated texts without a judge's score: unscored ones, and those it says n/a of."""
+        by_judge = {name: it.judge for name, it in self.applicability.items()}
+        return {name: count + by_judge.get(name, 0) for name, count in self.unscored.items()}
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the values by criterion, and their mean, as `result.json` holds them."""
@@ -247,20 +253,29 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agr
             for objective in objectives
         }
 
+    ours = {
+        it.name: (it.aggregate, scored_on(it, judgements))
+        for it in objectives
+        if isinstance(it.aggregate, HumanAgreement)
+    }
+    deviations = {name: measure.deviation(scored) for name, (measure, scored) in ours.items()}
+    applicability = {
+        name: measure.applicability((it.example, it.read_by(name)) for it in judgements)
+        for name, (measure, _) in ours.items()
+    }
+    both = {name: it.both for name, it in applicability.items() if it is not None}
+    scored = count(lambda judgement, name: isinstance(judgement.scores[name], float))
     return Agreement(
         by_criterion={
             objective.name: _aggregate(objective, judgements) for objective in objectives
         },
-        scored=count(lambda judgement, name: isinstance(judgement.scores[name], float)),
-        unscored=count(lambda judgement, name: isinstance(judgement.scores[name], Unscored)),
+        scored={name: number - both.get(name, 0) for name, number in scored.items()},
+        unscored=count(lambda judgement, name: is_unread(judgement.scores[name])),
         missing=count(lambda judgement, name: judgement.scores[name] is None),
         fallbacks=count(_is_fallback),
-        deviations={
-            objective.name: deviation
-            for objective in objectives
-            if isinstance(objective.aggregate, HumanAgreement)
-            and (deviation := objective.aggregate.deviation(scored_on(objective, judgements)))
-        },
+        deviations={name: it for name, it in deviations.items() if it is not None},
+        weights={it.name: it.weight for it in objectives if it.weight != 1},
+        applicability={name: it for name, it in applicability.items() if it is not None},
     )
 
 
@@ -279,60 +294,6 @@ def name_examples(examples: Sequence[dspy.Example]) -> list[str]:
         seen[key] += 1
         ids.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
     return ids
-
-
-def check_scored(judgements: Sequence[Judgement], what: str) -> None:
-    """Check that a program's replies can be scored, before more of them are paid for.
-
-    Raises:
-        SetupError: If an objective's own function failed on more than half of the texts.
-        dspy.LMError: If the provider refused every text.
-        ReplyError: If no text has a score on anything.
-    """
-    _check_metrics(judgements, what)
-    scores = [score for judgement in judgements for score in judgement.scores.values()]
-    if not scores or not all(isinstance(score, Unscored) for score in scores):
-        return
-    raise nothing_scored(
-        [judgement.prediction for judgement in judgements],
-        next(score for score in scores if isinstance(score, Unscored)),
-        f"{len(judgements)} {what}",
-    )
-
-
-def check_summed(agreement: Agreement, objectives: Iterable[Objective], what: str) -> None:
-    """Check that the objectives' own functions aggregate a data set.
-
-    Raises:
-        SetupError: If one failed, or none has a value; a rubric's ratings are checked before.
-    """
-    for value in agreement.by_criterion.values():
-        if isinstance(value, AggregateFailed):
-            raise SetupError(f"{value.reason[0].upper()}{value.reason[1:]}. Correct the function.")
-    if agreement.mean is None and not any(map(is_of_rubric, objectives)):
-        reasons = "; ".join(_undefined_reason(agreement, name) for name in agreement.by_criterion)
-        raise SetupError(
-            f"No objective has a value on the {what} texts, so no step can improve on them: "
-            f"{reasons}. Correct the functions, or give other {what} examples."
-        )
-
-
-def _undefined_reason(agreement: Agreement, name: str) -> str:
-    """Say why an objective has no value, and on how many texts its function returned None."""
-    reason, missing = agreement.undefined()[name], agreement.missing[name]
-    note = f" (its score is None on {missing} texts: does it return?)" if missing else ""
-    return f"{name!r}: {reason}{note}"
-
-
-def _check_metrics(judgements: Sequence[Judgement], what: str) -> None:
-    for name in judgements[0].scores if judgements else ():
-        scores = [judgement.scores[name] for judgement in judgements]
-        failures = [score for score in scores if isinstance(score, MetricFailed)]
-        if len(failures) > MOST_FAILURES * len(judgements):
-            raise SetupError(
-                f"{len(failures)} of {len(judgements)} {what} texts have no score: "
-                f"{failures[0].reason}. Correct the function, or rescale its values to [0, 1]."
-            )
 
 
 def _copies(prediction: Returned, objectives: Sequence[Objective]) -> dict[str, Returned]:

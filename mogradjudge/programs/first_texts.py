@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import dspy
 
 from mogradjudge.errors import ReplyError
-from mogradjudge.judge.scores import Refused, Unscored
+from mogradjudge.judge.scores import Refused, Unscored, is_unread
 from mogradjudge.lm.refusals import with_remedy
 from mogradjudge.programs.execution import Failed, Returned
 
@@ -73,7 +73,7 @@ class FirstTexts:
         scores = list(scores)
         first = next((score for score in scores if isinstance(score, Unscored)), None)
         with self._lock:
-            if first is None or not all(isinstance(score, Unscored) for score in scores):
+            if first is None or not all(map(is_unread, scores)):
                 self._count = 0  # one is enough
             elif len(self._outputs) < self._count:
                 self._outputs.append(output)

@@ -56,7 +56,9 @@ def fingerprint(
     >>> fingerprint({"mode": "SSS", "num_threads": 8}, program, [], {}, {})["mode"]
     'SSS'
     """
+    weights = {it.name: it.weight for it in objectives if it.weight != 1}
     values = {
+        **({"weights": weights} if weights else {}),
         **{key: value for key, value in config.items() if key not in FREE},
         "objectives": {objective.name: objective.description for objective in objectives},
         "program": digest_of_program(student),

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias
 import dspy
 
 from mogradjudge.files import decoded
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import NotApplicable, Unscored, is_unread
 from mogradjudge.lm.media import name_of_media, plain
 from mogradjudge.objectives import Objective
 from mogradjudge.objectives.rubric import reason_given
@@ -37,7 +37,8 @@ class JudgedText:
     ``unscored`` holds the reason for the former. ``expected`` and ``produced`` are the two labels,
     human and judge score for example, of the objectives that compare labels. ``lengths`` counts the
     characters of each input, except images, audio, files and bytes. ``reasons`` holds the judge's
-    reasons, where it gives them.
+    reasons, where it gives them. ``disputed`` says who thinks that a criterion does not apply,
+    where only people or only the judge do.
     """
 
     example_id: str
@@ -48,6 +49,7 @@ class JudgedText:
     produced: Mapping[str, Any]
     lengths: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
+    disputed: Mapping[str, str] = field(default_factory=dict)
 
     def as_line(self) -> dict[str, Any]:
         """Return what `evaluate --json` holds of it, and `from_line` reads."""
@@ -84,10 +86,11 @@ class JudgedText:
             example_id=judgement.example_id,
             group=judgement.group,
             scores={name: None if isinstance(score, Unscored) else score for name, score in scores},
-            unscored={name: score.reason for name, score in scores if isinstance(score, Unscored)},
+            unscored={name: score.reason for name, score in scores if is_unread(score)},
             expected={name: plain(pair[0], in_log=True) for name, pair in labels.items()},
             produced={name: plain(pair[1], in_log=True) for name, pair in labels.items()},
             lengths=_lengths(judgement.example),
+            disputed={name: it.reason for name, it in scores if isinstance(it, NotApplicable)},
             reasons={
                 name: reason
                 for name in judgement.scores

@@ -258,7 +258,9 @@ def _scores(run: RunData, text: JudgedText) -> tuple[Score, ...]:
 def _score(text: JudgedText, name: str, *, of_judge: bool) -> Score:
     human, judge = text.expected.get(name), text.produced.get(name)
     gap = ""
-    if name in text.unscored:
+    if name in text.disputed:
+        gap = text.disputed[name]
+    elif name in text.unscored:
         gap = "no score: " + text.unscored[name]
     elif of_judge and isinstance(human, int | float) and isinstance(judge, int | float):
         difference = judge - human

@@ -19,6 +19,7 @@ from mogradjudge.agreement import (
 from mogradjudge.agreement.bootstrap import draw, ratio, student_interval
 from mogradjudge.agreement.claims import Claim, claim, refused
 from mogradjudge.agreement.coefficients import Array
+from mogradjudge.agreement.weighted_mean import Weights, mean_of, means_of
 from mogradjudge.programs.judged_text import JudgedText, Values
 from mogradjudge.report.estimates import MEAN, Estimate, Scoring
 from mogradjudge.report.run_data import TEST, RunData
@@ -43,7 +44,7 @@ def own_scoring(run: RunData, step: int, split: str, names: Sequence[str] | None
     documents = len({text.group for text in texts})
     if names is None:
         names = [name for name in run.criteria if values.get(name) is not None]
-    intervals = _intervals(texts, [*run.criteria], [*names])
+    intervals = _intervals(texts, [*run.criteria], [*names], run.weights)
 
     def estimate(name: str, value: float | None, objectives: Sequence[str]) -> Estimate:
         groups = [text.group for text in texts if _is_scored(text, objectives)]
@@ -56,7 +57,9 @@ def own_scoring(run: RunData, step: int, split: str, names: Sequence[str] | None
         return Estimate(value, known, why, len(groups), len(set(groups)))
 
     estimates = {name: estimate(name, values.get(name), [name]) for name in run.criteria}
-    estimates[MEAN] = estimate(MEAN, _mean([values.get(name) for name in names]), names)
+    estimates[MEAN] = estimate(
+        MEAN, mean_of({name: values.get(name) for name in names}, run.weights), names
+    )
     return Scoring(step, split, len(texts), documents, estimates)
 
 
@@ -91,7 +94,10 @@ def own_claims(
     """
     columns = {name: column for name in names if (column := _differences(first, last, name))}
     documents = dict.fromkeys(group for column in columns.values() for group in column)
-    means = [fmean(column.get(group, 0.0) for column in columns.values()) for group in documents]
+    by_document = (
+        {name: column.get(group, 0.0) for name, column in columns.items()} for group in documents
+    )
+    means = [it for values in by_document if (it := mean_of(values, run.weights)) is not None]
     mean = claim("final minus initial, mean score per text", cluster_test(means))
     return {MEAN: mean, **_claims_by_objective(columns, names, plain_means(run))}
 
@@ -136,7 +142,7 @@ def _differences(
 
 
 def _intervals(
-    texts: Sequence[JudgedText], every: Sequence[str], of_mean: Sequence[str]
+    texts: Sequence[JudgedText], every: Sequence[str], of_mean: Sequence[str], weights: Weights
 ) -> dict[str, Interval | Undefined]:
     documents = {group: place for place, group in enumerate(dict.fromkeys(t.group for t in texts))}
     sums, counts = np.zeros((2, len(every), len(documents)))
@@ -146,13 +152,12 @@ def _intervals(
                 sums[row, documents[text.group]] += score
                 counts[row, documents[text.group]] += 1
     whole = np.ones((1, len(documents)))
-    weights = np.vstack([whole, draw(np.random.default_rng(0), len(documents), _RESAMPLES)])
-    values = {
-        name: ratio(weights @ sums[row], weights @ counts[row]) for row, name in enumerate(every)
-    }
+    drawn = np.vstack([whole, draw(np.random.default_rng(0), len(documents), _RESAMPLES)])
+    values = {name: ratio(drawn @ sums[row], drawn @ counts[row]) for row, name in enumerate(every)}
     numbers = {name: int((counts[row] > 0).sum()) for row, name in enumerate(every)}
-    mean = [values[name] for name in of_mean]
-    values[MEAN] = np.mean(mean, axis=0) if mean else np.full(_RESAMPLES + 1, np.nan)
+    in_mean = {name: values[name] for name in of_mean}
+    undefined = np.full(_RESAMPLES + 1, np.nan)
+    values[MEAN] = means_of(in_mean, weights, complete=True) if in_mean else undefined
     numbers[MEAN] = max((numbers[name] for name in of_mean), default=0)
     return {name: _interval(of_name, numbers[name]) for name, of_name in values.items()}
 
@@ -173,8 +178,3 @@ def _values(run: RunData, step: int, split: str) -> Values:
         return {} if run.seeded is None else run.seeded.agreement
     decided = next((taken.decided for taken in run.steps if taken.number == step), None)
     return {} if decided is None else decided.proposed
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

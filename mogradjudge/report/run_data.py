@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mogradjudge.agreement.weighted_mean import Weights
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.criteria.toml import fields_from_toml
 from mogradjudge.errors import SetupError
@@ -105,6 +106,11 @@ class RunData:
     def criteria(self) -> Group:
         """The criteria, in the run's order."""
         return self.started.criteria
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of the criteria in their mean, where they differ from 1."""
+        return {} if self.state is None else self.state.measured[0].agreement.weights
 
     @property
     def mode(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import fmean
 from typing import TypeAlias
 
 from mogradjudge.agreement import (
@@ -19,6 +18,7 @@ from mogradjudge.agreement import (
 from mogradjudge.agreement.claims import Claim
 from mogradjudge.agreement.methods import named
 from mogradjudge.agreement.moments import MOMENTS
+from mogradjudge.agreement.weighted_mean import mean_label, mean_of
 from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
@@ -58,8 +58,10 @@ def how_taken(run: RunData) -> str:
         return "by the run's own objectives"
     options = options_of(run)
     measures = {name: options.of(name).method for name in run.rubric.names}
-    pooled = options.level == "pooled"
-    return f"{named(measures)}, {'pooled over all texts' if pooled else 'mean over documents'}"
+    over = "pooled over all texts" if options.level == "pooled" else "mean over documents"
+    weights = ", ".join(f"{name} {weight:g}" for name, weight in options.weights.items())
+    is_plain = mean_label(options.weights) == MEAN
+    return f"{named(measures)}, {over}{'' if is_plain else f'; mean weighted by {weights}'}"
 
 
 def human_of(texts: Sequence[JudgedText], name: str) -> list[float | None]:
@@ -198,14 +200,14 @@ def _mean(
     names: Sequence[str],
     interval: Interval | Undefined,
 ) -> Estimate:
-    values = [value for name in names if (value := estimates[name].value) is not None]
     columns = [zip(human_of(texts, n), produced(texts, n), strict=True) for n in names]
     scored = [
         text.group
         for text, *pairs in zip(texts, *columns, strict=True)
         if any(None not in pair for pair in pairs)
     ]
-    mean, why = (fmean(values), "") if values else (None, "no criterion has a value")
+    mean = mean_of({name: estimates[name].value for name in names}, options_of(run).weights)
+    why = "no criterion has a value" if mean is None else ""
     return _with_interval(mean, why, interval, len(scored), len(set(scored)))
 
 

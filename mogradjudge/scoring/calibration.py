@@ -22,7 +22,8 @@ from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives.rubric import check_ratings
-from mogradjudge.programs.evaluation import Judgement, check_scored
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import Judgement
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.structure import clone, uncalibrated
 from mogradjudge.scoring.ceilings import judge_score
@@ -132,7 +133,7 @@ def fitted_maps(judgements: Sequence[Judgement], rubric: Rubric) -> dict[str, Sc
 
 def _of_criterion(judgements: Sequence[Judgement], criterion: Criterion) -> ScoreMap:
     pairs = [
-        (score, judgement.example[criterion.human], judgement.group)
+        (score, criterion.score_in(judgement.example), judgement.group)
         for judgement in judgements
         if (score := judge_score(judgement, criterion.name, raw=True)) is not None
     ]
@@ -232,7 +233,7 @@ def _check_documents(examples: Sequence[dspy.Example], rubric: Rubric) -> None:
             {
                 group_of(example, place)
                 for place, example in enumerate(examples)
-                if example[criterion.human] is not None
+                if criterion.score_in(example) is not None
             }
         )
         for criterion in rubric.criteria

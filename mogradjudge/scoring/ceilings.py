@@ -10,6 +10,7 @@ import dspy
 from mogradjudge.agreement import copied_raters, judge_ceiling
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.display.terminal import number
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import Objective
 from mogradjudge.objectives.human_agreement import HumanAgreement, score_of
 from mogradjudge.programs.evaluation import Judgement
@@ -49,7 +50,7 @@ def has_ratings(examples: Iterable[dspy.Example]) -> bool:
 
 
 def _ceiling(judgements: Sequence[Judgement], agreement: HumanAgreement) -> dict[str, Any]:
-    name, human = agreement.criterion.name, agreement.criterion.human
+    name = agreement.criterion.name
     ratings = [
         {
             rater: score
@@ -60,7 +61,7 @@ def _ceiling(judgements: Sequence[Judgement], agreement: HumanAgreement) -> dict
     ]
     ceiling = judge_ceiling(
         ratings,
-        [judgement.example[human] for judgement in judgements],
+        [agreement.criterion.score_in(judgement.example) for judgement in judgements],
         [judge_score(judgement, name, raw=agreement.reads_raw) for judgement in judgements],
         [judgement.group for judgement in judgements],
         agreement.options.of(name),
@@ -70,9 +71,10 @@ def _ceiling(judgements: Sequence[Judgement], agreement: HumanAgreement) -> dict
 
 def judge_score(judgement: Judgement, name: str, *, raw: bool = False) -> float | None:
     """Return the judge's score on a criterion; None if it or the human one is missing."""
-    if not isinstance(judgement.scores[name], float):
+    prediction = judgement.read_by(name)
+    if not isinstance(judgement.scores[name], float) or isinstance(prediction[name], Unscored):
         return None
-    return score_of(judgement.read_by(name), name, raw=raw)
+    return score_of(prediction, name, raw=raw)
 
 
 def describe(ceilings: Ceilings) -> list[str]:

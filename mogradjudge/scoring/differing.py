@@ -56,12 +56,13 @@ def differing(
     rows = [
         Differing(
             *(name, text.group, human, text.produced.get(name)),
-            *(text.reasons.get(name), text.unscored.get(name)),
+            *(text.reasons.get(name), text.unscored.get(name) or text.disputed.get(name)),
             inputs.get(text.example_id, {}),
         )
         for text in texts
         for name in criteria
-        if (human := text.expected.get(name)) is not None or name in text.unscored
+        if (human := text.expected.get(name)) is not None
+        or name in {**text.unscored, **text.disputed}
     ]
     return tuple(sorted(rows, key=_nearness))
 

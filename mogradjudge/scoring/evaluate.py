@@ -34,7 +34,8 @@ from mogradjudge.lm.stop import interruptible
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.objectives.rubric import check_measurable, check_ratings
-from mogradjudge.programs.evaluation import Judgement, agreement_of, check_scored, judge_examples
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.scoring.ceilings import ceilings_of, judge_score
@@ -114,7 +115,8 @@ def evaluation_report(
     or else the argument.
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing.
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
-    those without a human one; ``coverage`` is the share of rated texts that are scored. The other
+    those without a human one; ``coverage`` is the share of rated texts that are scored, and
+    ``applicability`` counts the texts to which a criterion with ``na`` does not apply. The other
     measures are those of `agreement.measures`, with only equal judge scores tied. Coefficients of
     correlation and pair accuracy are those of raw scores, the others of a calibrated judge's
     mapped ones; ``raw_mae`` is the ``mae`` of the raw ones. An undefined
@@ -194,11 +196,15 @@ def evaluate(
             "unscored": agreement.unscored[name],
             "missing": agreement.missing[name],
             "fallbacks": agreement.fallbacks[name],
+            "applicability": applies.as_dict()
+            if (applies := agreement.applicability.get(name))
+            else None,
         }
         for name in judge.rubric.names
     }
     report = {
         "criteria": criteria,
+        "weights": judge.rubric.weights,
         "mean": agreement.mean,
         "mean_interval": plain(intervals["mean"]),
         "documents": documents,
@@ -268,5 +274,5 @@ def _columns(
     criterion: Criterion, judgements: Sequence[Judgement], *, raw: bool
 ) -> tuple[list[float | None], list[float | None]]:
     """Return human and judge scores; None where there is none."""
-    human = [judgement.example[criterion.human] for judgement in judgements]
+    human = [criterion.score_in(judgement.example) for judgement in judgements]
     return human, [judge_score(judgement, criterion.name, raw=raw) for judgement in judgements]

@@ -105,7 +105,7 @@ def suggest_partition(interference: Interference, level: float = 0.05) -> Scope:
 
 
 def _residual(judgement: Judgement, criterion: Criterion) -> float | None:
-    human = judgement.example.get(criterion.human)
+    human = criterion.score_in(judgement.example)
     score = judge_score(judgement, criterion.name)
     return None if score is None or human is None else score - human
 

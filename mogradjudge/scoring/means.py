@@ -188,7 +188,7 @@ class TableMeans:
     def _estimate(
         self, criterion: Criterion, rated: Sequence[_Text], groups: Sequence[str]
     ) -> CriterionMean:
-        human = [example[criterion.human] for example in self._rated.examples]
+        human = [criterion.score_in(example) for example in self._rated.examples]
         judge = [_score(cells[criterion.name]) for cells in self._cells]
         have_human = {text for text, score in zip(rated, human, strict=True) if score is not None}
         rows = zip(self._texts, groups[len(rated) :], self._scores[criterion.name], strict=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any, TypeAlias
 
 from mogradjudge.agreement import TestOptions, agreement_by, compare_criteria
 from mogradjudge.agreement.claims import Claim, claim
+from mogradjudge.agreement.weighted_mean import mean_of
 from mogradjudge.criteria import Group
 from mogradjudge.display.notebook import html_table
 from mogradjudge.display.terminal import number
@@ -157,8 +157,7 @@ def _values(
         x, y, of = zip(*rows, strict=True) if rows else ((), (), ())
         value = agreement_by(options.of(name), x, y, of)
         values[name] = value if isinstance(value, float) else None
-    known = [value for value in values.values() if value is not None]
-    return {**values, MEAN: fmean(known) if known else None}
+    return {**values, MEAN: mean_of(values, options.weights)}
 
 
 def _changed(both: Sequence[tuple[JudgedText, JudgedText]], criteria: Group) -> list[SideChange]:

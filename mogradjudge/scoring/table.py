@@ -29,7 +29,7 @@ from mogradjudge.data import (
 )
 from mogradjudge.errors import SetupError
 from mogradjudge.files import LineLog
-from mogradjudge.judge.cells import UNSCORED, Added, prefix_of
+from mogradjudge.judge.cells import SOURCE, UNSCORED, Added, prefix_of
 from mogradjudge.judge.finish_reason import cut_replies_counted
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.scores import Unscored
@@ -310,7 +310,7 @@ def _check_read(task: _Task, shards: Sequence[ScoredShard]) -> bool:
     Equal texts are judged once, so the check of the first texts may not have seen enough of them.
     """
     cells = [row for shard in sorted(shards, key=lambda shard: shard.first) for row in shard.cells]
-    if any(row[name] is not None for row in cells for name in task.added.criteria):
+    if any(row[name + SOURCE] is not None for row in cells for name in task.added.criteria):
         return True
     if len(cells) < min(FIRST_TEXTS, task.seen.rows):
         return False

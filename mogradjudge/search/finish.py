@@ -19,7 +19,8 @@ from mogradjudge.optimize.directory import JUDGE, RUBRIC, InUse, Pool
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.optimize.race import Judgements
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.programs.evaluation import agreement_of, check_scored
+from mogradjudge.programs.checks import check_scored
+from mogradjudge.programs.evaluation import agreement_of
 from mogradjudge.programs.identity import digest_of_program
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord, plain
 from mogradjudge.search.config_file import config_toml

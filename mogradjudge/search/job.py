@@ -129,7 +129,7 @@ class Job:
     def human(self) -> dict[str, list[float | None]]:
         """The human scores of the selection texts, by criterion."""
         return {
-            criterion.name: [example[criterion.human] for example in self.selection]
+            criterion.name: [criterion.score_in(example) for example in self.selection]
             for criterion in self.judge.rubric.criteria
         }
 
@@ -187,9 +187,8 @@ def reserved_calls(job: Job) -> int:
 
 
 def _score(judgement: Judgement, name: str) -> float | None:
-    if isinstance(judgement.prediction, Unscored) or isinstance(judgement.scores[name], Unscored):
-        return None
-    return float(judgement.prediction[name])
+    score = None if isinstance(judgement.prediction, Unscored) else judgement.prediction[name]
+    return None if isinstance(score, Unscored) or score is None else float(score)
 
 
 def expanded(values: Sequence[str], criteria: Group) -> tuple[str, ...]:

@@ -236,8 +236,9 @@ def _opened_study(
             study = _study(backend, shared, job, plan)
             claim(shared, study_settings(job, plan))
             texts = {"human": job.human, "groups": job.groups, "order": job.order}
-            measures = {"level": job.base.level, "measures": job.options.by_criterion}
-            shared.note(TEXTS, {**texts, **measures})
+            how = job.options
+            measures = {"measures": how.by_criterion, "weights": dict(how.weights)}
+            shared.note(TEXTS, {**texts, "level": how.level, **measures})
             shared.note(CONFIRMED, plain(job.untested))
             sampler = sampler_for(plan.sampler, plan.seed, plan.trials, len(job.value_names))
             draws = Draws(job.space, job.base, job.judge.settings, sampler)

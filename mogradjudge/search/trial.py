@@ -27,7 +27,7 @@ from mogradjudge.optimize.race import Judging
 from mogradjudge.optimize.result import OptimizationResult
 from mogradjudge.optimize.teleprompter import MOGrad
 from mogradjudge.programs.candidate import Candidate
-from mogradjudge.programs.evaluation import check_scored
+from mogradjudge.programs.checks import check_scored
 from mogradjudge.programs.identity import digest_of, digest_of_program
 from mogradjudge.scoring.evaluate import judge_table
 from mogradjudge.search.job import Job, values_of, within
@@ -250,7 +250,7 @@ def _outcome(
             "config": tried,
             "agreement": means,
             "intervals": intervals,
-            "unscored": dict(measured.unscored),
+            "unscored": measured.lost,
             "undefined": measured.undefined(),
             "validation_agreement": result.final_agreement.as_dict(),
             "instructions": {

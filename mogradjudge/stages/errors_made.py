@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mogradjudge.agreement import Undefined, correlate
-from mogradjudge.judge.scores import Unscored
+from mogradjudge.judge.scores import BY_PEOPLE, NotApplicable, is_unread
 from mogradjudge.objectives import Objective
 from mogradjudge.programs.evaluation import Judgement
 
@@ -36,8 +36,12 @@ def _described(objective: Objective, judgements: Sequence[Judgement]) -> Iterato
     scores = [judged.scores[objective.name] for judged in judgements]
     known = [score for score in scores if isinstance(score, float)]
     yield f"{len(known)} texts with a score"
-    if unscored := sum(isinstance(score, Unscored) for score in scores):
+    if unscored := sum(map(is_unread, scores)):
         yield f"{unscored} without a usable result"
+    disputed = Counter(it.reason for it in scores if isinstance(it, NotApplicable))
+    for reason, count in disputed.items():
+        who = "people" if reason == BY_PEOPLE else "the judge"
+        yield f"{count} that the criterion does not apply to, as only {who} said"
     if not known:
         return
     pairs = _labels(objective, judgements)

@@ -200,7 +200,7 @@ def that_hold(current: Agreement, proposed: Agreement, tolerance: float = 0.0) -
     return tuple(
         name
         for name, before in current.by_criterion.items()
-        if proposed.unscored[name] <= current.unscored[name]
+        if proposed.lost[name] <= current.lost[name]
         and _holds(before, proposed.by_criterion[name], tolerance)
         and not (
             _is_tie(before, proposed.by_criterion[name])
@@ -232,10 +232,11 @@ def _is_more_biased(current: Agreement, proposed: Agreement, name: str) -> bool:
 def measures_less(current: Agreement, proposed: Agreement) -> bool:
     """Return whether a candidate leaves more texts unscored, or loses the value of a criterion.
 
-    It must not win by its agreement on the rest.
+    It must not win by its agreement on the rest. A rated text counts as unscored if the judge says
+    that the criterion does not apply.
     """
     return any(
-        proposed.unscored[name] > current.unscored[name]
+        proposed.lost[name] > current.lost[name]
         or (isinstance(proposed.by_criterion[name], Undefined) and not isinstance(value, Undefined))
         for name, value in current.by_criterion.items()
     )

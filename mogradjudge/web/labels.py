@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mogradjudge.agreement import Undefined, human_ceiling
-from mogradjudge.criteria import Rubric
+from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import check_columns, stream_table
 from mogradjudge.data.tables import Table, is_blank
 from mogradjudge.errors import SetupError
@@ -59,7 +60,7 @@ class Labels:
         if not self.texts:
             raise SetupError("There is no text to rate: the inputs are empty in every row.")
         self._lock = threading.Lock()
-        self._scores: dict[tuple[str, str], Mapping[str, int]] = {}
+        self._scores: dict[tuple[str, str], Mapping[str, int | str]] = {}
         if out.exists():
             self._read()
 
@@ -77,7 +78,7 @@ class Labels:
         """Return the texts' keys in a rater's own order, so that no text is tired of by all."""
         return sorted(self.texts, key=lambda key: digest([rater, key]))
 
-    def scores(self, rater: str, key: str) -> Mapping[str, int]:
+    def scores(self, rater: str, key: str) -> Mapping[str, int | str]:
         """Return a rater's scores of a text; empty if there are none."""
         return self._scores.get((rater, key), {})
 
@@ -96,7 +97,7 @@ class Labels:
         if scores.keys() != self.humans.keys():
             raise SetupError(f"A rating needs a score on each of {', '.join(self.humans)}.")
         for name, score in scores.items():
-            if type(score) is not int or score not in self.rubric[name].scale.values:
+            if not _is_rating(score, self.rubric[name]):
                 raise SetupError(f"The score on {name!r} is not on its scale: {score!r}.")
         with self._lock:
             self._scores[rater, key] = dict(scores)
@@ -107,9 +108,9 @@ class Labels:
         return [self._agreement(name) for name in self.humans]
 
     def _agreement(self, name: str) -> RaterAgreement:
-        ratings: dict[str, dict[str, float]] = {key: {} for key in self.texts}
+        ratings: dict[str, dict[str, int | str]] = {key: {} for key in self.texts}
         for (rater, key), scores in self._scores.items():
-            ratings[key][rater] = float(scores[name])
+            ratings[key][rater] = scores[name]
         shared = [list(scores.values()) for scores in ratings.values() if len(scores) > 1]
         equal = [
             one == other
@@ -118,7 +119,11 @@ class Labels:
             for other in scores[place + 1 :]
         ]
         share = sum(equal) / len(equal) if equal else None
-        return RaterAgreement(name, len(shared), share, human_ceiling(list(ratings.values())))
+        numbers = [
+            {rater: float(it) for rater, it in scores.items() if isinstance(it, int)}
+            for scores in ratings.values()
+        ]
+        return RaterAgreement(name, len(shared), share, human_ceiling(numbers))
 
     def _written(self) -> str:
         file = io.StringIO()
@@ -145,10 +150,19 @@ class Labels:
         if key not in self.texts:
             raise SetupError(f"{where} is of a text that the table lacks. Give another --out.")
         try:
-            scores = {name: int(row[human]) for name, human in self.humans.items()}
+            scores = {
+                name: cell if (cell := row[human]) == NOT_APPLICABLE else int(cell)
+                for name, human in self.humans.items()
+            }
         except ValueError as error:
             raise SetupError(f"{where} has a score that is no whole number: {error}.") from error
         self._scores[row[self.rater], key] = scores
+
+
+def _is_rating(score: object, criterion: Criterion) -> bool:
+    if type(score) is int:
+        return score in criterion.scale.values
+    return criterion.na and score == NOT_APPLICABLE
 
 
 def _text(value: object) -> str:

@@ -26,7 +26,10 @@
       return;
     }
     const scores = {};
-    for (const field of fields) scores[field.dataset.criterion] = Number(rated(field).value);
+    for (const field of fields) {
+      const { value } = rated(field);
+      scores[field.dataset.criterion] = value === "n/a" ? value : Number(value);
+    }
     const { rater, text } = form.dataset;
     try {
       const answer = await fetch("/rate", {
@@ -44,8 +47,9 @@
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const place = current() < 0 && !form.contains(document.activeElement) ? 0 : current();
-    if (/^[0-9]$/.test(event.key) && place >= 0) {
-      const input = fields[place].querySelector(`input[value="${event.key}"]`);
+    const value = event.key === "n" ? "n/a" : event.key;
+    if (/^([0-9]|n\/a)$/.test(value) && place >= 0) {
+      const input = fields[place].querySelector(`input[value="${value}"]`);
       if (!input) return;
       input.checked = true;
       enter(place + 1);

@@ -150,7 +150,11 @@ def _first_texts(
 
 
 def _options(texts: Mapping[str, Any]) -> TestOptions:
-    return TestOptions(level=texts["level"], by_criterion=texts.get("measures", {}))
+    return TestOptions(
+        level=texts["level"],
+        by_criterion=texts.get("measures", {}),
+        weights=texts.get("weights", {}),
+    )
 
 
 def _documents(texts: Mapping[str, Any]) -> int:

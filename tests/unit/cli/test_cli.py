@@ -1,5 +1,6 @@
 """The command line, in this process, against the toy world on a local server."""
 
+import dataclasses
 import io
 import json
 import re
@@ -1045,3 +1046,45 @@ def test_a_port_in_use_is_one_line(server, tmp_path, capsys):
     judge = saved_judge(tmp_path)
     assert call("serve", judge, "--api-base", server.url, "--port", port) == 2
     assert port in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_weights_and_what_does_not_apply_go_the_whole_way(server, tmp_path, capsys):
+    first, second = RUBRIC.criteria
+    criteria = [dataclasses.replace(first, weight=3, na=True), second]
+    (tmp_path / "rubric.toml").write_text(dataclasses.replace(RUBRIC, criteria=criteria).to_toml())
+    rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
+    for row in rows[::4]:
+        row["human_coherence"] = "n/a"
+        row["output"] = row["output"].replace("coherence=", "coherence=n/a was ")
+    rows[1]["output"] = rows[1]["output"].replace("coherence=", "coherence=n/a was ")
+    table, out = tmp_path / "ratings.jsonl", tmp_path / "run"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    assert call(*compile_words(table, server, out)) == 0
+    shown, result = capsys.readouterr().out, read(out / "result.json")
+    assert "mean (weighted)" in shown and "coherence does not apply" in shown
+    assert result["weights"] == {"coherence": 3.0, "fluency": 1.0}
+    assert result["applicability"]["coherence"]["both"] > 0
+
+    words = ("--json", "--out", tmp_path / "rows.csv")
+    assert call("evaluate", out, table, *lm(server), *words) == 0
+    report = json.loads(capsys.readouterr().out)
+    coherence, fluency = (report["criteria"][name] for name in RUBRIC.names)
+    counts = {
+        key: coherence["applicability"][key] for key in ("both", "people", "judge", "neither")
+    }
+    assert counts == {"both": 6, "people": 0, "judge": 1, "neither": 17}
+    assert (coherence["n"], coherence["unscored"], coherence["missing"]) == (17, 0, 0)
+    assert coherence["coverage"] == pytest.approx(17 / 18) and fluency["applicability"] is None
+    expected = (3 * coherence["agreement"] + fluency["agreement"]) / 4
+    assert report["mean"] == pytest.approx(expected)
+    assert "does not apply" in (tmp_path / "rows.csv").read_text()
+
+    scores = tmp_path / "scores.parquet"
+    assert call("score", out, table, "--out", scores, *lm(server), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["unscored"] == {"coherence": 0, "fluency": 0}
+    scored = pq.read_table(scores).to_pylist()
+    cells = [scored[0][name] for name in ("coherence", "coherence_source", "coherence_unscored")]
+    assert cells == [None, "n/a", "does not apply"]
+    assert call("check", table, "--rubric", tmp_path / "rubric.toml") == 0
+    assert "n/a: 6" in capsys.readouterr().out
+    assert call("report", out) == 0

@@ -259,6 +259,12 @@ def test_the_description_is_what_the_judge_reads():
         ({"human": 3}, "`human` of criterion 'fluency' must name a column, got 3"),
         ({"human": "x" * 1001}, "`human` of criterion 'fluency' must have at most 1000"),
         ({"human": "group"}, "`human` of criterion 'fluency' must not be 'group'"),
+        ({"na": "yes"}, "`na` of criterion 'fluency' must be true or false, got 'yes'"),
+        ({"weight": -1}, "`weight` of criterion 'fluency' must be a finite number >= 0, got -1"),
+        ({"weight": float("nan")}, "got nan"),
+        ({"weight": float("inf")}, "got inf"),
+        ({"weight": True}, "got True"),
+        ({"weight": None}, "got None"),
     ],
 )
 def test_a_bad_criterion_is_refused_in_one_line(changes, part):
@@ -291,6 +297,7 @@ def test_a_bad_criterion_is_refused_in_one_line(changes, part):
         ({"group": ""}, "`group` must name a column, got ''"),
         ({"group": 3}, "`group` must name a column, got 3"),
         ({"task": 3}, "`task` must be a text, got 3"),
+        ({"criteria": (Criterion("a", "A.", weight=0),)}, "`weight` must be > 0 for at least one"),
     ],
 )
 def test_a_bad_rubric_is_refused_in_one_line(changes, part):
@@ -364,9 +371,28 @@ def test_a_criterion_may_have_a_measure_of_its_own(tmp_path):
     )
 
 
+def test_a_criterion_may_not_apply(tmp_path):
+    rubric = Rubric.from_toml(save(tmp_path, TOML.replace("[0, 1]", "[0, 1]\nna = true")))
+    assert [criterion.na for criterion in rubric.criteria] == [False, True]
+    assert Rubric.from_toml(save(tmp_path, rubric.to_toml())) == rubric
+    assert "n/a" in rubric["grounded"].meaning and "n/a" not in rubric["fluency"].meaning
+
+
+def test_a_criterion_may_have_a_weight(tmp_path):
+    rubric = Rubric.from_toml(save(tmp_path, TOML.replace("[0, 1]", "[0, 1]\nweight = 2")))
+    assert [criterion.weight for criterion in rubric.criteria] == [1.0, 2.0]
+    assert Rubric.from_toml(save(tmp_path, rubric.to_toml())) == rubric
+    assert "weight" not in Rubric.from_toml(save(tmp_path, TOML)).to_toml()
+    assert (
+        rubric["grounded"].description
+        == Rubric.from_toml(save(tmp_path, TOML))["grounded"].description
+    )
+
+
 @pytest.mark.parametrize(
     ["old", "new", "part"],
     [
+        ("[0, 1]", '[0, 1]\nweight = "2"', "`weight` of criterion 'grounded'"),
         ("inputs =", "inputs", "is not valid TOML: "),
         ("inputs =", f"a = {'[' * 5000}\ninputs =", "This TOML cannot be read: "),
         ("inputs =", f"a = {'9' * 5000}\ninputs =", "This TOML cannot be read: "),

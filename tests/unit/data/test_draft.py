@@ -143,3 +143,18 @@ def test_a_thing_that_is_no_table_is_refused():
     for thing in (3, [1, 2], {"text": "a"}):
         with pytest.raises(SetupError, match="source"):
             draft_rubric(thing)
+
+
+@pytest.mark.parametrize(
+    ["cell", "na"], [("n/a", True), ("Not applicable", True), ("NA", False), ("-", False)]
+)
+@pytest.mark.parametrize("levels", [None, ("fail", "pass")])
+def test_a_word_for_what_does_not_apply_is_found(cell, na, levels):
+    cells = [levels[n % 2] if levels else score(n) for n in range(40)]
+    table = [
+        {"text": text(n), "human_tone": cell if n % 9 == 0 else it} for n, it in enumerate(cells)
+    ]
+    (criterion,) = draft_rubric(table).rubric.criteria
+    assert criterion.na == na
+    assert criterion.names == (levels or ())
+    assert Rubric(**fields_from_toml(draft_rubric(table).to_toml())).criteria == (criterion,)

@@ -266,3 +266,33 @@ def test_columns_of_raters_are_written_read_and_checked():
             Rubric(**{"inputs": ["text"], "criteria": rubric.criteria, **wrong})
     with pytest.raises(SetupError, match="t1"):
         Criterion("tone", "Is it kind?", raters=["t1", "t1"])
+
+
+NA_RUBRIC = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5), na=True)], rater="who")
+
+
+@pytest.mark.parametrize("cell", ["n/a", "N/A", "na", " Not  applicable ", "-", "n.a."])
+def test_people_say_that_a_criterion_does_not_apply(cell, tmp_path):
+    path = table(tmp_path / "a.csv", [("a", cell), ("b", ""), ("c", "4")], ("text", "human_tone"))
+    examples = load_examples(path, NA_RUBRIC)
+    assert [it.human_tone for it in examples] == ["n/a", None, 4.0]
+    plain = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5))])
+    if cell.strip() in ("n/a", "-"):
+        assert [it.human_tone for it in load_examples(path, plain)] == [None, None, 4.0]
+
+
+@pytest.mark.parametrize(
+    ["cells", "score"],
+    [(("n/a", "n/a", "4"), "n/a"), (("n/a", "2", "4"), 3.0), (("n/a", "4"), 4.0),
+     (("n/a", "", ""), "n/a"), (("", ""), None)],
+)  # fmt: skip
+def test_of_several_raters_the_majority_says_whether_it_applies(cells, score, tmp_path):
+    rows = [("a", cell, f"r{number}") for number, cell in enumerate(cells)]
+    path = table(tmp_path / "a.csv", rows, ("text", "human_tone", "who"))
+    (example,) = load_examples(path, NA_RUBRIC)
+    assert example.human_tone == score
+    lists = table(
+        tmp_path / "b.csv", [("a", json.dumps([*cells]), "[]")], ("text", "human_tone", "x")
+    )
+    (example,) = load_examples(lists, Rubric(["text"], NA_RUBRIC.criteria))
+    assert example.human_tone == score

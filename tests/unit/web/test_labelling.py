@@ -167,3 +167,22 @@ def test_texts_of_a_table_are_read_once_each(tmp_path):
     with pytest.raises(SetupError, match="reply"):
         table.write_text(json.dumps({"other": 1}))
         Labels.of(str(table), RUBRIC, tmp_path / "labels.csv")
+
+
+def test_a_rater_may_say_that_a_criterion_does_not_apply(tmp_path):
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", (1, 5), na=True)], rater="who")
+    kept = labels(tmp_path / "labels.csv", rubric=rubric)
+    keys = list(kept.texts)
+    for rater, score in (("ann", "n/a"), ("bob", "n/a"), ("cy", 4)):
+        kept.rate(rater, keys[0], {"tone": score})
+    with pytest.raises(SetupError, match="'no'"):
+        kept.rate("ann", keys[1], {"tone": "no"})
+    assert labels(tmp_path / "labels.csv", rubric=rubric).scores("ann", keys[0]) == {"tone": "n/a"}
+    (agreement,) = kept.agreement()
+    assert (agreement.texts, agreement.equal) == (1, pytest.approx(1 / 3))
+    (example,) = load_examples(tmp_path / "labels.csv", rubric)
+    assert example.human_tone == "n/a"
+    page = pages(kept).get("/", params={"rater": "dan"}).text
+    assert 'value="n/a"' in page
+    plain = labels(tmp_path / "other.csv")
+    assert "n/a" not in pages(plain).get("/", params={"rater": "dan"}).text.split("<script")[0]
