@@ -13,6 +13,7 @@ from mogradjudge.data.examples import listed
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
+from mogradjudge.lm.images import identity
 
 
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
@@ -88,7 +89,7 @@ def _found_groups(examples: Sequence[dspy.Example], off: str) -> list[str] | Non
         rows = [_shown(example) for example in examples]
     except SetupError:  # they name no inputs yet
         return None
-    inputs = {name: [str(row.get(name)) for row in rows] for name in rows[0]}
+    inputs = {name: [str(identity(row.get(name))) for row in rows] for name in rows[0]}
     return found_groups(inputs, "No group is set", off)
 
 
@@ -256,7 +257,7 @@ def key_of(inputs: Mapping[str, object]) -> str:
         >>> key_of({"text": "a"}) == key_of({"text": "b"})
         False
     """
-    return digest(dict(inputs))
+    return digest({name: identity(value) for name, value in inputs.items()})
 
 
 def check_disjoint(
