@@ -72,7 +72,7 @@ def notes_on_conversations(table: Table, name: str) -> list[str]:
         ["'chat' is read as plain text in row 2: its turns are no valid JSON"]
     """
     cells = table.column(name)
-    mixed = any(not isinstance(cell, str) or transcript(cell) for cell in cells if cell is not None)
+    mixed = any(transcript(cell) is not None for cell in cells)
     rows: dict[str, list[str]] = {}
     for place, cell in enumerate(cells):
         if isinstance(cell, str) and (fault := fault_of(cell, in_conversations=mixed)):

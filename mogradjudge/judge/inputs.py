@@ -61,7 +61,7 @@ def check_inputs(
         local: Whether an image may be a path.
 
     Returns:
-        The examples; those of a rubric with images hold them in place of their paths.
+        The examples, with images in place of their paths, and conversations as texts.
 
     Raises:
         InputError: If an input is missing, blank, no text or no image; it names the examples'
@@ -79,7 +79,7 @@ def check_inputs(
     for number, example in enumerate(examples, 1):
         try:
             inputs = read_inputs(dict(example), rubric, local=local)
-            readable.append(example.copy(**{name: inputs[name] for name in rubric.images}))
+            readable.append(_with_read(example, inputs))
         except SetupError as fault:
             faults[number] = fault
     if faults:
@@ -87,7 +87,17 @@ def check_inputs(
         more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         first = str(next(iter(faults.values())))
         raise InputError(f"`{name}`, example {numbers}{more}: {first[0].lower()}{first[1:]}")
-    return readable if rubric.images else list(examples)
+    return readable
+
+
+def _with_read(example: dspy.Example, inputs: Inputs) -> dspy.Example:
+    """Put what was read into an example; its texts and numbers stay as they are."""
+    changed = {
+        name: value
+        for name, value in inputs.items()
+        if isinstance(value, NamedImage) or str(example[name]) != value
+    }
+    return example.copy(**changed) if changed else example
 
 
 def _image(name: str, value: Any, *, local: bool) -> NamedImage:

@@ -20,7 +20,7 @@ _KINDS = {
     "gif": re.compile(rb"GIF8[79]a"),
     "webp": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
 }
-_ADDRESS = re.compile(r"https?://[^\s/]\S*", re.IGNORECASE)
+_ADDRESS = re.compile(r"""https?://[^\s<>"{}|\\^`]+""", re.IGNORECASE)  # no marker of a prompt
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 _NAMED = re.compile(r"(?:data:image/.+|\S.*\.(?:png|jpe?g|webp|gif)(?:\?\S*)?)", re.IGNORECASE)
 _LONGEST_NAME = 200
