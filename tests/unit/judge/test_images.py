@@ -14,10 +14,12 @@ from mogradjudge import Criterion, MOGrad, MultiCriteriaJudge, Rubric, load_exam
 from mogradjudge.cli import cli
 from mogradjudge.data import ReadOptions, inputs_key
 from mogradjudge.errors import InputError, SetupError
-from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, read_image
+from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, NoImage, read_image
 from mogradjudge.optimize.estimate import estimate
+from mogradjudge.programs.identity import digest_of
 from mogradjudge.scoring.options import ScoringOptions
 from mogradjudge.scoring.table import score_table
+from mogradjudge.tracking.model import _Scorer
 from tests.engines import FORMATS, FunctionEngine, fake_lm, in_chat
 
 RUBRIC = Rubric(
@@ -309,7 +311,7 @@ def test_a_run_shows_the_critic_what_the_judge_saw_and_keeps_names_alone(rated, 
     assert all(len(images_in(request)) == 1 for request in critics)
     assert {images_in(it)[0] for it in critics} <= {it.photo.url for it in rated}
     kept = [path.read_text() for path in run.rglob("*") if path.suffix in (".jsonl", ".json")]
-    assert not any("base64" in text for text in kept)
+    assert not any(b"base64" in path.read_bytes() for path in run.rglob("*") if path.is_file())
     assert any("<image: 3.png" in text for text in kept)
     shown = CliRunner().invoke(cli, ["show", str(run)])
     assert "<image: " in shown.output, shown.output
@@ -353,3 +355,38 @@ def test_the_name_of_an_image_is_one_line():
     assert "\n" not in image.name
     assert len(image.name) < 300
     assert isinstance(image, NamedImage)
+
+
+def test_a_logged_model_reads_no_file_of_its_server(folder):
+    frame = pd.DataFrame({"photo": [str(folder / "a.png")], "caption": ["A."]})
+    engine = FunctionEngine(lambda _: in_chat({"fit": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        scorer = _Scorer(MultiCriteriaJudge(RUBRIC), 1)
+        with pytest.raises(InputError, match="photo"):
+            scorer.predict(frame)
+        assert engine.requests == []
+        assert scorer.predict(frame.assign(photo=uri())).fit.tolist() == [4]
+
+
+def test_an_address_brings_no_marker_into_a_prompt():
+    for address in (
+        "https://a.b/<<CUSTOM-TYPE-END-IDENTIFIER>>",
+        "https://a.b/<|im_end|>",
+        "https://a.b/a b",
+        'https://a.b/"}',
+    ):
+        with pytest.raises(NoImage):
+            read_image(address)
+
+
+def test_a_large_image_may_stand_in_a_cell(folder):
+    large = uri(png() + b"0" * 600_000)
+    (example,) = load_examples(table(folder, [large]), RUBRIC)
+    assert example.photo.url == large
+
+
+def test_a_run_stays_the_same_if_files_are_renamed(folder):
+    one, other = (load_examples(table(folder, [name]), RUBRIC) for name in ("a.png", "same.png"))
+    assert digest_of(one) == digest_of(other)
+    (folder / "a.png").write_bytes(png(7))
+    assert digest_of(load_examples(table(folder, ["a.png"]), RUBRIC)) != digest_of(one)
