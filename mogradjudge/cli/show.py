@@ -80,5 +80,7 @@ def _stood_for(rubric: Rubric, texts: Mapping[str, Any]) -> dict[str, Any]:
 def _shown(content: Any) -> str:
     if isinstance(content, str):
         return content
-    parts = (part.get("text") or part["image_url"]["url"].removeprefix(_NAME) for part in content)
-    return "".join(parts)
+    return "".join(
+        part["text"] if "text" in part else part["image_url"]["url"].removeprefix(_NAME)
+        for part in content
+    )

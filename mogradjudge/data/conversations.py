@@ -48,7 +48,7 @@ def fault_of(value: object, *, in_conversations: bool) -> str | None:
 
     Example:
         >>> fault_of('[{"role": "user", "text"', in_conversations=True)
-        'are no valid JSON'
+        'it is no valid JSON'
         >>> fault_of("[sic]", in_conversations=False) is None
         True
     """
@@ -57,10 +57,10 @@ def fault_of(value: object, *, in_conversations: bool) -> str | None:
     try:
         items = _items(value)
     except (ValueError, RecursionError):
-        return "are no valid JSON" if in_conversations else None
+        return "it is no valid JSON" if in_conversations else None
     has_turns = bool(items) and all(isinstance(item, Mapping) for item in items or ())
     if has_turns or (in_conversations and items is not None):
-        return "have a turn without a speaker (role) or words (content)"
+        return "a turn lacks its speaker (role) or its words (content)"
     return None
 
 

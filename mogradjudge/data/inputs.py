@@ -69,7 +69,7 @@ def notes_on_conversations(table: Table, name: str) -> list[str]:
     Example:
         >>> rows = [{"chat": '[{"role": "user", "content": "Hi"}]'}, {"chat": '[{"role": "us'}]
         >>> notes_on_conversations(Table("a.csv", ("chat",), rows), "chat")
-        ["'chat' is read as plain text in row 2: its turns are no valid JSON"]
+        ["'chat' is read as plain text in row 2: it is no valid JSON"]
     """
     cells = table.column(name)
     mixed = any(transcript(cell) is not None for cell in cells)
@@ -78,7 +78,7 @@ def notes_on_conversations(table: Table, name: str) -> list[str]:
         if isinstance(cell, str) and (fault := fault_of(cell, in_conversations=mixed)):
             rows.setdefault(fault, []).append(table.where_is(place))
     return [
-        f"{name!r} is read as plain text in {_some(places)}: its turns {fault}"
+        f"{name!r} is read as plain text in {_some(places)}: {fault}"
         for fault, places in rows.items()
     ]
 

@@ -14,6 +14,7 @@ from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
 from mogradjudge.lm.images import identity
+from mogradjudge.lm.media import name_of_media
 
 
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
@@ -281,7 +282,8 @@ def check_disjoint(
     shared = {key: example for example in second if (key := inputs_key(example)) in keys}
     if shared:
         # The text that is judged comes last by habit, after what it was written from.
-        text = str(list(_shown(next(iter(shared.values()))).values())[-1])
+        last = list(_shown(next(iter(shared.values()))).values())[-1]
+        text = name_of_media(last) or str(last)
         count = "1 text" if len(shared) == 1 else f"{len(shared)} texts"
         raise SetupError(
             f"{what[0]} and {what[1]} examples overlap on {count}, e.g. {text[:60]!r}. "

@@ -114,7 +114,7 @@ def _text(name: str, value: object) -> str:
     if _is_readable(text):
         return str(text)
     fault = fault_of(value, in_conversations=not isinstance(value, str))
-    rule = f"a conversation, but its turns {fault}:" if fault else "a text that is not blank, got"
+    rule = f"a conversation, but {fault}:" if fault else "a text that is not blank, got"
     raise InputError(f"The input {name!r} must be {rule} {_excerpt(value)}.")
 
 

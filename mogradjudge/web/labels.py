@@ -80,6 +80,8 @@ class Labels:
         images = [image for name in rubric.image_columns for image in read_images(table, name)]
         findings.add(image for image in images if isinstance(image, Fault))
         findings.conclude(len(rows), skip_bad=False)
+        if not all(isinstance(row[name], str) for row in rows for name in rubric.image_columns):
+            raise SetupError(f"{source} holds images themselves: label shows paths and addresses.")
         if images and out.absolute().parent != Path(source).absolute().parent:
             raise SetupError(f"The ratings name images by paths: put --out beside {source}.")
         return cls(rows, rubric, out)
@@ -175,7 +177,7 @@ class Labels:
 def _text(value: object) -> str:
     # A carriage return would not come back from a CSV file as it was.
     if isinstance(value, (list, dict)):  # a conversation
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, default=str)
     return "" if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 

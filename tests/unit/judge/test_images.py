@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from mogradjudge import Criterion, MOGrad, MultiCriteriaJudge, Rubric, load_examples
 from mogradjudge.cli import cli
-from mogradjudge.data import ReadOptions, inputs_key
+from mogradjudge.data import ReadOptions, check_disjoint, inputs_key, survey
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, NoImage, read_image
 from mogradjudge.optimize.estimate import estimate
@@ -253,8 +253,6 @@ def test_bad_images_stop_scoring_before_any_call_or_are_left_out(folder):
 
 
 def test_changed_images_are_another_table(folder):
-    from mogradjudge.data import survey
-
     path = table(folder, ["a.png"])
     images = RUBRIC.image_columns
     before = survey(path, RUBRIC.columns, None, images=images).digest
@@ -390,3 +388,13 @@ def test_a_run_stays_the_same_if_files_are_renamed(folder):
     assert digest_of(one) == digest_of(other)
     (folder / "a.png").write_bytes(png(7))
     assert digest_of(load_examples(table(folder, ["a.png"]), RUBRIC)) != digest_of(one)
+
+
+def test_splits_must_not_share_an_image_under_two_names(folder):
+    one, other = (
+        [dspy.Example(photo=read_image(folder / name)).with_inputs("photo")]
+        for name in ("a.png", "same.png")
+    )
+    with pytest.raises(SetupError, match="<image: ") as caught:
+        check_disjoint(one, other, ("training", "test"))
+    assert "base64" not in str(caught.value)
