@@ -14,6 +14,8 @@ from mogradjudge.cli.saved_judge import folder_of, judge_argument, saved_judge
 if TYPE_CHECKING:
     from mogradjudge.criteria import Rubric
 
+_NAME = "data:,"  # before the name of an image that stands for it
+
 
 @click.command("show", cls=Work, short_help="Print a judge's instructions and its prompt.")
 @judge_argument
@@ -47,7 +49,7 @@ def show_command(judge: str, as_json: bool) -> None:  # noqa: FBT001 - click's
     for name, messages in prompts.items():
         for message in messages:
             heading = f"=== prompt of {name}, {message['role']} ==="
-            click.echo(f"\n{heading}\n{visible(str(message['content']))}")
+            click.echo(f"\n{heading}\n{visible(_shown(message['content']))}")
 
 
 def _text(folder: Path, rubric: Rubric) -> Mapping[str, Any]:
@@ -59,5 +61,26 @@ def _text(folder: Path, rubric: Rubric) -> Mapping[str, Any]:
 
     for line in read_events(LineLog(folder / EVENTS)):
         if isinstance(line.event, BatchJudged):
-            return {name: line.event.inputs[0][name] for name in rubric.inputs}
-    return {name: f"({name})" for name in rubric.inputs}
+            return _stood_for(rubric, line.event.inputs[0])
+    return _stood_for(rubric, {name: f"({name})" for name in rubric.inputs})
+
+
+def _stood_for(rubric: Rubric, texts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a text's inputs; an image is its name, as a run keeps no more of it."""
+    from mogradjudge.lm.images import NamedImage
+
+    return {
+        name: NamedImage(f"{_NAME}{texts[name]}", name=texts[name])
+        if name in rubric.images
+        else texts[name]
+        for name in rubric.inputs
+    }
+
+
+def _shown(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(
+        part["text"] if "text" in part else part["image_url"]["url"].removeprefix(_NAME)
+        for part in content
+    )

@@ -136,10 +136,12 @@ def label_command(
     from mogradjudge.web.labelling import Labelling
     from mogradjudge.web.labels import Labels
 
-    file = Path(out or Path(data).with_suffix(".labels.csv").name)
+    read = Rubric.from_toml(rubric)
+    beside = Path(data).with_suffix(".labels.csv")  # where paths of images begin
+    file = Path(out or (beside if read.images else beside.name))
     taken = SetupError(f"Another process writes {file}. Use its page, or give another --out.")
     with locked(file.with_name(f"{file.name}.lock"), taken):
-        labels = Labels.of(data, Rubric.from_toml(rubric), file)
+        labels = Labels.of(data, read, file)
         note(f"{len(labels.texts)} texts; the ratings are in {file}.")
         routes, token = Labelling(labels, rater).routes, secrets.token_urlsafe()
         _answer(routes, host, port, token, pages=True, as_json=as_json)

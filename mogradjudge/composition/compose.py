@@ -181,7 +181,7 @@ def composed_data(
         SetupError: If they cannot be used.
     """
     rubric, examples = sources.rubric, listed(valset, "valset")
-    check_inputs(examples, rubric, "valset")
+    examples = check_inputs(examples, rubric, "valset")
     check_ratings(examples, rubric, "`valset`")
     examples = grouped({"valset": examples}, rubric)["valset"]
     config = MOGradConfig(confirm=options.confirm, seed=options.seed)

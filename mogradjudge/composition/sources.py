@@ -60,7 +60,7 @@ class Sources:
                     )
                 for name in predictor.criteria:
                     sections.setdefault(name, []).append(instructions.section(name))
-        _check_equal("inputs", [judge.rubric.inputs for judge in judges])
+        _check_equal("inputs", [(judge.rubric.inputs, judge.rubric.images) for judge in judges])
         _check_equal("preamble", preambles)
         _check_equal("settings", [_without_layout(judge.settings) for judge in judges])
         criteria = _merged(judges)

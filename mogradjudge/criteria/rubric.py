@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from mogradjudge.criteria.criterion import (
     Criterion,
@@ -24,7 +24,8 @@ _MOST_FIELDS = 200  # of inputs, and of criteria: each is a field of a prompt
 class Rubric:
     """An ordered set of criteria, and the names of the inputs that the judge reads.
 
-    ``columns`` are the inputs' columns in a table, in the inputs' order.
+    ``columns`` are the inputs' columns in a table, in the inputs' order; ``images`` are the inputs
+    that are images.
 
     Example:
         >>> rubric = Rubric(["reply"], [Criterion("clarity", "Is easy to read.")])
@@ -41,6 +42,7 @@ class Rubric:
     group: str | Literal[False] | None
     rater: str | None
     task: str | None
+    images: tuple[str, ...]
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class Rubric:
         task: str | None = None,
         rater: str | None = None,
         columns: Iterable[str] | None = None,
+        images: Iterable[str] | None = None,
     ) -> None:
         """Check and store the fields.
 
@@ -64,6 +67,7 @@ class Rubric:
             task: One or two sentences that say what the judge rates.
             rater: The column that names who gave a row's ratings, if a text has several rows.
             columns: The inputs' columns, if ``inputs`` does not say.
+            images: The inputs, or their columns, that are images: paths, addresses or data URIs.
 
         Raises:
             SetupError: If a field breaks one of these rules.
@@ -83,6 +87,7 @@ class Rubric:
             raise SetupError(f"`task` must be a text, got {task!r}.")
         check_length(task or "", "`task`")
         put(self, "task", (task or "").strip() or None)
+        put(self, "images", _image_names(images or (), names, columns))
         self._check()
 
     @classmethod
@@ -108,9 +113,16 @@ class Rubric:
     def to_toml(self) -> str:
         """Write the rubric as TOML that `from_toml` reads back to an equal rubric."""
         columns = dict(zip(self.inputs, self.columns, strict=True))
-        others = {"group": self.group, "rater": self.rater, "task": self.task}
+        others: dict[str, Any] = {"group": self.group, "rater": self.rater, "task": self.task}
+        others["images"] = list(self.images) or None
         written = {name: value for name, value in others.items() if value is not None}
         return fields_to_toml(columns, self.criteria, written)
+
+    @property
+    def image_columns(self) -> Group:
+        """The columns of images, in the inputs' order."""
+        pairs = zip(self.inputs, self.columns, strict=True)
+        return tuple(column for name, column in pairs if name in self.images)
 
     @property
     def names(self) -> Group:
@@ -181,6 +193,18 @@ def _named_columns(
     for column in columns:
         _column(column, "inputs")
     return tuple(map(_field_name, names)), columns
+
+
+def _image_names(images: Iterable[str], names: Group, columns: Group) -> Group:
+    """Return the names of the inputs that are images, in the inputs' order."""
+    if isinstance(images, str) or not isinstance(images, Iterable):
+        raise SetupError(f"`images` must be a list of names, got {images!r}.")
+    chosen = _stripped(images)
+    if unknown := [name for name in chosen if name not in (*names, *columns)]:
+        raise SetupError(f"`images` must name inputs ({', '.join(names)}), got {unknown[0]!r}.")
+    return tuple(
+        name for name, column in zip(names, columns, strict=True) if {name, column} & {*chosen}
+    )
 
 
 def _stripped(names: Iterable[str]) -> Group:

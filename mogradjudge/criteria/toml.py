@@ -11,7 +11,7 @@ from mogradjudge.errors import SetupError, together
 
 _OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
 _OF_CRITERION |= {"human", "raters", "comment", "measure", "weight", "na"}
-_PLAIN = ("group", "rater", "task")  # the keys that are neither a list nor a table
+_PLAIN = ("group", "rater", "task", "images")  # the keys that are read as they are
 
 
 def fields_from_toml(text: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def read_fields(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def fields_to_toml(
-    columns: Mapping[str, str], criteria: Sequence[Criterion], others: Mapping[str, str | bool]
+    columns: Mapping[str, str], criteria: Sequence[Criterion], others: Mapping[str, Any]
 ) -> str:
     """Write a rubric's fields as TOML that reads back to the same ones.
 

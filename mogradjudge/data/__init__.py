@@ -17,17 +17,8 @@ from mogradjudge.data.splits import (
     split_by_group,
     with_groups,
 )
-from mogradjudge.data.tables import (
-    KINDS,
-    Survey,
-    Table,
-    check_columns,
-    inputs_of,
-    judgeable,
-    kept_table,
-    stream_table,
-    survey,
-)
+from mogradjudge.data.survey import Survey, inputs_of, judgeable, kept_table, survey
+from mogradjudge.data.tables import KINDS, Table, check_columns, stream_table
 
 __all__ = [
     "HUB",

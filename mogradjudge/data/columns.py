@@ -16,6 +16,7 @@ from mogradjudge.data.ratings import one_rating_a_row
 from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table
 from mogradjudge.errors import SetupError
+from mogradjudge.lm.images import looks_like_image
 
 _SCALES = (
     *((0, 1), (1, 3), (0, 2), (0, 3), (1, 4), (1, 5), (0, 4), (0, 5), (1, 7), (1, 10)),
@@ -108,8 +109,16 @@ class Columns:
         }
 
     def inputs(self, used: Iterable[str]) -> list[str]:
-        """Return the columns of texts."""
-        return [name for name in self.cells if name not in used and self._holds_texts(name)]
+        """Return the columns of texts and of images."""
+        return [
+            name
+            for name in self.cells
+            if name not in used and (self.holds_images(name) or self._holds_texts(name))
+        ]
+
+    def holds_images(self, name: str) -> bool:
+        """Say whether all cells of a column name images."""
+        return bool(self.cells[name]) and all(map(looks_like_image, self.cells[name]))
 
     def group(self, inputs: Group, used: Iterable[str]) -> str | None:
         """Return the column of the finest groups: its values repeat over different texts."""

@@ -35,12 +35,13 @@ class Draft:
     group: str | None = None
     rater: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
+    images: Group = ()
 
     @property
     def rubric(self) -> Rubric:
         """The rubric."""
         inputs = {_input_name(column): column for column in self.inputs}
-        return Rubric(inputs, self.criteria, self.group, rater=self.rater)
+        return Rubric(inputs, self.criteria, self.group, rater=self.rater, images=self.images)
 
     def to_toml(self) -> str:
         """Write the rubric with a comment on each part; it can be read as it is."""
@@ -60,6 +61,7 @@ class Draft:
 
 _PURPOSE = {
     "inputs": "What the judge reads",
+    "images": "Inputs that are images: paths from the table's folder on, addresses or data URIs",
     "group": "Texts about one document stay together in a split",
     "rater": "Who gave the ratings of a row",
 }
@@ -133,7 +135,8 @@ def draft_rubric(
     )
     criteria = _one_questionnaire(criteria)
     reasons = _reasons(table, texts, str(document or ""), rater, criteria)
-    return Draft(texts, criteria, str(document) if document else None, rater, reasons)
+    images = tuple(filter(columns.holds_images, texts))
+    return Draft(texts, criteria, str(document) if document else None, rater, reasons, images)
 
 
 def table_of(

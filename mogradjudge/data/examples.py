@@ -13,11 +13,13 @@ from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.conversations import transcript
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
+from mogradjudge.data.inputs import input_values, notes_on_conversations, texts_of
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
 from mogradjudge.data.ratings import Columns, merged, one_rating_a_row, raters_in_one_list
 from mogradjudge.data.scores import read_scores
-from mogradjudge.data.tables import Table, find_missing, input_texts, read_table, texts_of
+from mogradjudge.data.tables import Table, find_missing, read_table
 from mogradjudge.errors import SetupError
+from mogradjudge.lm.images import identity
 
 _RATER = "rater of the row"  # a column beside the fields of an example, none of which is called so
 
@@ -33,9 +35,9 @@ def load_examples(
 ) -> list[dspy.Example]:
     """Read a table of texts and human scores, one example per text.
 
-    Each example holds the inputs as texts, the human scores as floats (None where there is none)
-    and the name of its ``group``. A row that holds lists of texts and of scores becomes one example
-    per list item.
+    Each example holds the inputs as texts or `dspy.Image`, the human scores as floats (None where
+    there is none) and the name of its ``group``. A row that holds lists of texts and of scores
+    becomes one example per list item.
 
     A text may have several ratings, in rows with equal inputs or as a list in a human column. Its
     human score is then their mean, and ``single_ratings`` holds each `Rating` (`merged`).
@@ -115,7 +117,9 @@ def _columns(
     columns: Columns = {}
     faults, notes = [], [*table.notes]
     for name, column in zip(rubric.inputs, rubric.columns, strict=True):
-        columns[name], wrong = input_texts(table, column)
+        if column not in rubric.image_columns:
+            notes += notes_on_conversations(table, column)
+        columns[name], wrong = input_values(table, column, rubric.image_columns)
         faults += wrong if column in table.columns else []
     for criterion in rubric.criteria:
         scores = read_scores(table, criterion)
@@ -150,7 +154,8 @@ def _comment(cell: object) -> str | None:
 
 def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:
     inputs = {
-        column: columns[name] for name, column in zip(rubric.inputs, rubric.columns, strict=True)
+        column: [str(identity(value)) for value in columns[name]]
+        for name, column in zip(rubric.inputs, rubric.columns, strict=True)
     }
     groups = found_groups(inputs, f"{table.source}: no group is set", "group = false")
     return {} if groups is None else {"group": groups}

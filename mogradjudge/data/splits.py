@@ -13,6 +13,8 @@ from mogradjudge.data.examples import listed
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.errors import SetupError
 from mogradjudge.hashing import digest
+from mogradjudge.lm.images import identity
+from mogradjudge.lm.media import name_of_media
 
 
 def group_of(example: dspy.Example, index: int, *, by_group: bool = True) -> str:
@@ -88,7 +90,7 @@ def _found_groups(examples: Sequence[dspy.Example], off: str) -> list[str] | Non
         rows = [_shown(example) for example in examples]
     except SetupError:  # they name no inputs yet
         return None
-    inputs = {name: [str(row.get(name)) for row in rows] for name in rows[0]}
+    inputs = {name: [str(identity(row.get(name))) for row in rows] for name in rows[0]}
     return found_groups(inputs, "No group is set", off)
 
 
@@ -256,7 +258,7 @@ def key_of(inputs: Mapping[str, object]) -> str:
         >>> key_of({"text": "a"}) == key_of({"text": "b"})
         False
     """
-    return digest(dict(inputs))
+    return digest({name: identity(value) for name, value in inputs.items()})
 
 
 def check_disjoint(
@@ -280,7 +282,8 @@ def check_disjoint(
     shared = {key: example for example in second if (key := inputs_key(example)) in keys}
     if shared:
         # The text that is judged comes last by habit, after what it was written from.
-        text = str(list(_shown(next(iter(shared.values()))).values())[-1])
+        last = list(_shown(next(iter(shared.values()))).values())[-1]
+        text = name_of_media(last) or str(last)
         count = "1 text" if len(shared) == 1 else f"{len(shared)} texts"
         raise SetupError(
             f"{what[0]} and {what[1]} examples overlap on {count}, e.g. {text[:60]!r}. "

@@ -60,7 +60,7 @@ class Reply:
     trace: tuple[Any, ...] = ()
 
 
-def send(call: Call, inputs: Mapping[str, str]) -> Reply:
+def send(call: Call, inputs: Mapping[str, object]) -> Reply:
     """Send a call, again with fewer logprobs if the LM refuses them."""
     # Threads end in any order, so each keeps its own trace; they are joined in order later.
     with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
@@ -76,7 +76,7 @@ def send(call: Call, inputs: Mapping[str, str]) -> Reply:
         return _with_scores(call, prediction, ending)
 
 
-async def asend(call: Call, inputs: Mapping[str, str]) -> Reply:
+async def asend(call: Call, inputs: Mapping[str, object]) -> Reply:
     """Send a call under asyncio, as `send` does."""
     with dspy.context(trace=[]), reading(Ending(_no_thoughts(call))) as ending:
         try:

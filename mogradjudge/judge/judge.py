@@ -17,7 +17,7 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.calibration import ScoreMap
 from mogradjudge.judge.call import Call, Reply, asend, send
 from mogradjudge.judge.expected_score import MIN_SUPPORT, expected_score, read_tokens
-from mogradjudge.judge.inputs import check_inputs, text_inputs
+from mogradjudge.judge.inputs import Inputs, check_inputs, read_inputs
 from mogradjudge.judge.notebook import Shown
 from mogradjudge.judge.predictor import ScorePredict, warned_once
 from mogradjudge.judge.rate import Rating
@@ -141,12 +141,12 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         held = (predictor.current_calibration() for predictor in self.judges.values())
         return {name: it for own in held if own is not None for name, it in own.maps.items()}
 
-    def forward(self, **inputs: str) -> dspy.Prediction:
-        """Score one text.
+    def forward(self, **inputs: Any) -> dspy.Prediction:
+        """Score one text; an image may be a path, an http(s) address or a `dspy.Image`.
 
         Raises:
-            SetupError: If an input is missing, blank or no text, or if logprobs are missing and no
-                fallback is set.
+            SetupError: If an input is missing, blank, no text or no image, or if logprobs are
+                missing and no fallback is set.
             dspy.LMError: If the provider fails.
         """
         quoted, calls = self.quoted(inputs), self._calls()
@@ -155,7 +155,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             replies = in_parallel(lambda call: send(call, quoted), calls, len(calls))
         return self._prediction(replies, adapter)
 
-    async def aforward(self, **inputs: str) -> dspy.Prediction:
+    async def aforward(self, **inputs: Any) -> dspy.Prediction:
         """Score one text under asyncio, as `forward` does."""
         quoted, calls = self.quoted(inputs), self._calls()
         adapter = field_by_field(dspy.settings.adapter, self.rubric)
@@ -193,7 +193,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         """Score the rows of a table under asyncio, as `rate` does."""
         return await Rating.of(self, table, prefix).awaited(asyncio.Semaphore(num_calls))
 
-    def prompts(self, **inputs: str) -> dict[str, list[dict[str, Any]]]:
+    def prompts(self, **inputs: Any) -> dict[str, list[dict[str, Any]]]:
         """Return the messages that `forward` sends with the adapter of the context, by predictor.
 
         Example:
@@ -214,7 +214,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             SetupError: Before any call, if an input is missing, blank or no text.
         """
         examples = listed(examples, "examples")
-        check_inputs(examples, self.rubric, "examples")
+        examples = check_inputs(examples, self.rubric, "examples")
         return super().batch(examples, *settings, **options)
 
     def save(self, path: str | Path, *options: Any, **more: Any) -> None:
@@ -262,12 +262,19 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             case _:
                 return {}
 
-    def quoted(self, inputs: Mapping[str, object]) -> dict[str, str]:
+    def quoted(self, inputs: Mapping[str, object]) -> Inputs:
         """Return a text's inputs as a prompt holds them, with markers of a prompt escaped."""
-        texts = text_inputs(inputs, self.rubric)
         fields = (*self.rubric.inputs, *self.rubric.names, "rationale")
         labels = isinstance(dspy.settings.adapter, dspy.TwoStepAdapter)
-        return {name: quote(text, fields, labels=labels) for name, text in texts.items()}
+        if labels and self.rubric.images:  # DSPy 3.4 would send the bytes as text
+            raise SetupError(
+                f"dspy.TwoStepAdapter sends no images, and {self.rubric.images[0]!r} is one. Use "
+                "another adapter, dspy.ChatAdapter() for example."
+            )
+        return {
+            name: quote(value, fields, labels=labels) if isinstance(value, str) else value
+            for name, value in read_inputs(inputs, self.rubric).items()
+        }
 
     def _prediction(self, replies: Sequence[Reply], adapter: dspy.Adapter) -> dspy.Prediction:
         taken: dict[str, list[Reading]] = {name: [] for name in self.rubric.names}

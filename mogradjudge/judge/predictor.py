@@ -247,7 +247,10 @@ def _check_lm(lm: Mapping[str, Any]) -> None:
 
 
 def _signature(rubric: Rubric, criteria: Group, *, rationale: bool) -> Any:
-    fields: dict[str, Any] = {name: (str, dspy.InputField()) for name in rubric.inputs}
+    fields: dict[str, Any] = {
+        name: (dspy.Image if name in rubric.images else str, dspy.InputField())
+        for name in rubric.inputs
+    }
     if rationale:
         desc = "the reasons for the scores, one short sentence per criterion"
         fields["rationale"] = (str, dspy.OutputField(desc=desc))

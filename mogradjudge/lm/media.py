@@ -15,6 +15,7 @@ import dspy
 import numpy as np
 import pydantic
 
+from mogradjudge.lm.images import NamedImage
 from mogradjudge.lm.quoting import CUT, DEEPEST
 
 LONGEST_EVIDENCE = 40_000
@@ -44,6 +45,8 @@ def name_of_media(value: object) -> str | None:
     >>> name_of_media(b"abc")
     '(3 bytes)'
     """
+    if isinstance(value, NamedImage):
+        return value.name
     if isinstance(value, (dspy.Image, dspy.Audio, dspy.File)):
         return f"({type(value).__name__})"
     if isinstance(value, (bytes, bytearray, memoryview)):

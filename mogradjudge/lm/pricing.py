@@ -25,6 +25,8 @@ _NEWER = re.compile(
     r"(ft:)?(chatgpt-4o|chat-latest|codex-|computer-use-|o[1-9]\d*([-.]|$)"
     r"|gpt-(?!3|4(?![o.])|oss|realtime|image))"
 )
+IMAGE_TOKENS = 1000
+"""A rough figure: an image of a million pixels takes 258 to 1600, by model and provider."""
 _CHUNK = 1024  # characters; a long run of one character takes time quadratic in its length
 _PER_MESSAGE, _PER_PROMPT = 3, 3
 
@@ -114,8 +116,16 @@ class TokenCounter:
 
     def messages(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Count the tokens of a prompt."""
-        return sum(self.text(message["content"]) for message in messages) + self.frame(
+        return sum(self.content(message["content"]) for message in messages) + self.frame(
             tuple(message["role"] for message in messages)
+        )
+
+    def content(self, content: str | Sequence[Mapping[str, Any]]) -> int:
+        """Count the tokens of a message's text, and `IMAGE_TOKENS` for each image in it."""
+        if isinstance(content, str):
+            return self.text(content)
+        return sum(
+            self.text(part["text"]) if part["type"] == "text" else IMAGE_TOKENS for part in content
         )
 
     def frame(self, roles: tuple[str, ...]) -> int:

@@ -82,7 +82,9 @@ def examples_of(
     sets = {"trainset": _nonempty(trainset, "trainset"), "testset": listed(testset, "testset")}
     if valset is not None:
         sets["valset"] = _nonempty(valset, "valset")
-    _check_sets(sets, rubric, judged)
+    if judged is not None:
+        sets = {name: check_inputs(part, judged, name) for name, part in sets.items()}
+    _check_sets(sets, rubric)
     if rubric is not None:
         sets = grouped(sets, rubric)
     by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
@@ -99,13 +101,9 @@ def examples_of(
     return replace(data, parts=parts)
 
 
-def _check_sets(
-    sets: Mapping[str, list[dspy.Example]], rubric: Rubric | None, judged: Rubric | None
-) -> None:
+def _check_sets(sets: Mapping[str, list[dspy.Example]], rubric: Rubric | None) -> None:
     """Check what stands in the examples, before a split gives them other numbers."""
     for name, examples in sets.items():
-        if judged is not None:
-            check_inputs(examples, judged, name)
         if rubric is not None:
             check_disjoint(examples, (), (name, ""))  # which needs their inputs' names
             check_ratings(examples, rubric, f"`{name}`")

@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 import dspy
 
+from mogradjudge.judge.inputs import Inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.images import NamedImage
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import Event, StepStarted
@@ -225,5 +227,6 @@ def _plain(judge: MultiCriteriaJudge) -> MultiCriteriaJudge:
 
 def _unrated(judge: MultiCriteriaJudge) -> dspy.Example:
     """Make a validation text without human scores: it costs nothing and has no effect."""
-    inputs = dict.fromkeys(judge.rubric.inputs, "(validation text of the dry run)")
+    inputs: Inputs = dict.fromkeys(judge.rubric.inputs, "(validation text of the dry run)")
+    inputs |= dict.fromkeys(judge.rubric.images, NamedImage("data:image/png;base64,", name=""))
     return dspy.Example(**inputs, group="(dry run)").with_inputs(*judge.rubric.inputs)

@@ -200,7 +200,7 @@ class _JudgePrompts:
                 self.adapter, signature, self.predictors[path].demos, blank
             )
             frame = self.counter.frame((*(message["role"] for message in messages), last["role"]))
-            words = sum(self.counter.text(message["content"]) for message in messages)
+            words = sum(self.counter.content(message["content"]) for message in messages)
             self._instructions[key] = frame + words
         return self._instructions[key]
 
@@ -209,7 +209,7 @@ class _JudgePrompts:
         if key not in self._texts:
             signature, inputs = self.predictors[path].signature, dict(example.inputs())
             last = messages_of(self.adapter, signature, [], inputs)[-1]
-            self._texts[key] = self.counter.text(last["content"])
+            self._texts[key] = self.counter.content(last["content"])
         return self._texts[key]
 
     def _reply(self, path: str) -> int:

@@ -159,7 +159,7 @@ def judge_examples(
     """
     examples, objectives = listed(examples, "examples"), listed_objectives(objectives)
     if isinstance(program, MultiCriteriaJudge):
-        check_inputs(examples, program.rubric, "examples")
+        examples = check_inputs(examples, program.rubric, "examples")
     task = _JudgingTask(
         program=program,
         examples=examples,

@@ -106,7 +106,7 @@ def calibrated(
     check_ready(judge)
     raw = uncalibrated(judge)
     examples: Sequence[dspy.Example] = listed(valset, "valset")
-    check_inputs(examples, judge.rubric, "valset")
+    examples = check_inputs(examples, judge.rubric, "valset")
     check_ratings(examples, judge.rubric, "`valset`")
     examples = with_groups(examples, judge.rubric.group)
     _check_documents(examples, judge.rubric)

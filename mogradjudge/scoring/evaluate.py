@@ -169,8 +169,7 @@ def evaluate(
         SetupError: As for `evaluation_report`; so are the others.
     """
     check_ready(judge)
-    examples = listed(examples, "examples")
-    check_inputs(examples, judge.rubric, "examples")
+    examples = check_inputs(listed(examples, "examples"), judge.rubric, "examples")
     check_ratings(examples, judge.rubric, "`examples`")
     examples = with_groups(examples, judge.rubric.group)
     options = agreement_options(judge.rubric, level, measure)

@@ -16,6 +16,7 @@ from mogradjudge.data.conversations import transcript
 from mogradjudge.data.grouping import found_groups, group_name
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.cells import Cells
+from mogradjudge.lm.images import identity, read_image
 from mogradjudge.scoring.shards import (
     Machines,
     OnRows,
@@ -74,7 +75,7 @@ class _Text(NamedTuple):
     def of(cls, inputs: Iterable[object], group: object) -> Self:
         """Make one of a row's cells."""
         label = "" if group is None else str(group).strip()
-        return cls(tuple(group_name(str(text)) for text in inputs), label)
+        return cls(tuple(group_name(str(identity(text))) for text in inputs), label)
 
     @property
     def own_group(self) -> str:
@@ -121,15 +122,15 @@ class RatedTexts:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def judged(self, machines: Machines, on_rows: OnRows, prefix: str) -> TableMeans:
+    def judged(self, machines: Machines, on_rows: OnRows, prefix: str, table: Path) -> TableMeans:
         """Judge the texts as those of a table, whose added columns begin with the prefix."""
-        names = self.rubric.inputs
+        names, images = self.rubric.inputs, self.rubric.images
         rows = [{name: example[name] for name in names} for example in self.examples]
-        source = _Rows(Path(), names, names, None, len(rows), {0}, READ_DEFAULTS, rows)
+        source = _Rows(Path(), names, names, images, None, len(rows), {0}, READ_DEFAULTS, rows)
         with giving_up_on_interrupt(machines.score(SourceReader(source), on_rows)) as scored:
             shards = sorted(scored, key=lambda shard: shard.first)
         cells = [row for shard in shards for row in shard.cells]
-        return TableMeans(self, cells, prefix)
+        return TableMeans(self, cells, prefix, table.parent)
 
     @property
     def texts(self) -> list[_Text]:
@@ -158,10 +159,13 @@ class TableMeans:
         rated: The rated texts.
         cells: The judge's scores of them.
         prefix: What the names of the table's added columns begin with.
+        folder: Where paths of the table's images begin.
     """
 
-    def __init__(self, rated: RatedTexts, cells: Sequence[Cells], prefix: str) -> None:
-        self._rated, self._cells, self._prefix = rated, cells, prefix
+    def __init__(
+        self, rated: RatedTexts, cells: Sequence[Cells], prefix: str, folder: Path
+    ) -> None:
+        self._rated, self._cells, self._prefix, self._folder = rated, cells, prefix, folder
         self._texts: list[_Text] = []
         self._scores: dict[str, list[float | None]] = {name: [] for name in rated.rubric.names}
 
@@ -171,10 +175,16 @@ class TableMeans:
         columns = [table[column].to_pylist() for column in rubric.columns]
         groups = table[rubric.group].to_pylist() if rubric.group else [None] * len(table)
         for *inputs, group in zip(*columns, groups, strict=True):
-            texts = [transcript(value) or value for value in inputs]
+            pairs = zip(rubric.columns, inputs, strict=True)
+            texts = [self._read(*pair) for pair in pairs]
             self._texts.append(_Text.of(texts, group))
         for name, scores in self._scores.items():
             scores += table[self._prefix + name].to_pylist()
+
+    def _read(self, column: str, value: object) -> object:
+        if column in self._rated.rubric.image_columns:
+            return read_image(value, self._folder)
+        return transcript(value) or value
 
     def estimates(self) -> dict[str, CriterionMean]:
         """Estimate the means over what was added."""

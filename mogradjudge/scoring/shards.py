@@ -35,7 +35,7 @@ class Shard:
 
     part: int
     first: int
-    inputs: Sequence[Mapping[str, str]]
+    inputs: Sequence[Mapping[str, object]]
 
     def cut(self, rows: int) -> Iterator[Shard]:
         """Yield shards of at most ``rows`` rows."""
@@ -58,12 +58,13 @@ class ScoredShard:
 class Source:
     """The source of the missing parts of a table; it can be sent to another process.
 
-    ``columns`` holds the column of each of the ``inputs``.
+    ``columns`` holds the column of each of the ``inputs``; ``images`` those of images.
     """
 
     path: Path
     inputs: Group
     columns: Group
+    images: Group
     limit: int | None
     part_rows: int
     missing: Set[int]
@@ -71,7 +72,9 @@ class Source:
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """Yield the number and rows of each missing part, in the order of the table."""
-        read = judgeable(self.path, self.columns, self.limit, self.part_rows, self.reading)
+        read = judgeable(
+            *(self.path, self.columns, self.limit, self.part_rows, self.reading, self.images)
+        )
         for number, batch in enumerate(read):
             if number in self.missing:
                 yield number, batch
@@ -79,7 +82,7 @@ class Source:
     def shard(self, number: int, batch: Batch) -> Shard:
         """Return the rows of a part as one shard."""
         pairs = list(zip(self.inputs, self.columns, strict=True))
-        rows = inputs_of(self.path, batch, self.columns)
+        rows = inputs_of(self.path, batch, self.columns, self.images)
         return Shard(number, 0, [{name: row[column] for name, column in pairs} for row in rows])
 
 
@@ -184,7 +187,7 @@ class ThisMachine:
             except KeyboardInterrupt as stop:
                 judged.throw(stop)  # then it does not wait for the calls in flight
 
-    def _judged(self, inputs: Mapping[str, str]) -> dspy.Prediction | Unscored:
+    def _judged(self, inputs: Mapping[str, object]) -> dspy.Prediction | Unscored:
         # Not around the generator: it runs in its caller's context.
         with booked(self._ledger, "judge", self._criteria):
             prediction = run_program(self._judge, inputs)
@@ -211,7 +214,7 @@ def giving_up_on_interrupt(
             raise
 
 
-def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[str, str]]:
+def _inputs(shards: Iterable[Shard], waiting: deque[Shard]) -> Iterator[Mapping[str, object]]:
     """Yield the inputs row by row; shards wait in ``waiting`` until their rows are judged."""
     for shard in shards:
         waiting.append(shard)

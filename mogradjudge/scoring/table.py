@@ -177,7 +177,7 @@ def _rated(judge: MultiCriteriaJudge, options: ScoringOptions, task: _Task) -> R
 def _means(
     rated: RatedTexts | None, machines: Machines, progress: _Progress, task: _Task
 ) -> TableMeans | None:
-    return None if rated is None else rated.judged(machines, progress.add, task.prefix)
+    return None if rated is None else rated.judged(machines, progress.add, task.prefix, task.path)
 
 
 @dataclass
@@ -233,6 +233,7 @@ class _Task:
     seen: Survey
     inputs: Group
     columns: Group
+    images: Group
     added: Added
     prefix: str
     reading: ReadOptions
@@ -242,7 +243,8 @@ class _Task:
         """Return the source of the unfinished parts."""
         rows, limit = self.request["part_rows"], self.request["limit"]
         missing = frozenset(range(-(-self.seen.rows // rows))) - finished
-        return Source(self.path, self.inputs, self.columns, limit, rows, missing, self.reading)
+        columns = (self.inputs, self.columns, self.images)
+        return Source(self.path, *columns, limit, rows, missing, self.reading)
 
     def rows_of(self, part: int) -> int:
         """Count the rows of a part."""
@@ -263,10 +265,12 @@ def _task(
         path = checkpoint.copy_of(name)
         if not path.exists():
             _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
-    seen = survey(path, columns, limit, reading)
+    images = judge.rubric.image_columns
+    seen = survey(path, columns, limit, reading, images)
     prefix = prefix_of(tuple(seen.schema.names), added, options.prefix)
     request = _request(judge, seen, options) | {"prefix": prefix}
-    return _Task(path, seen, judge.rubric.inputs, columns, added, prefix, reading, request)
+    inputs = judge.rubric.inputs
+    return _Task(path, seen, inputs, columns, images, added, prefix, reading, request)
 
 
 def _copy(batches: Iterator[Batch], source: str, inputs: Group, path: Path) -> None:

@@ -11,6 +11,7 @@ import dspy
 from mogradjudge.criteria import Group
 from mogradjudge.errors import ReplyError
 from mogradjudge.judge.scores import Unscored
+from mogradjudge.lm.images import NamedImage
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
 from mogradjudge.objectives import MetricFailed, Objective
 from mogradjudge.objectives.rubric import noise_of
@@ -78,14 +79,15 @@ def write_critiques(
     nothing about the judge. With ``skip_tolerance`` a criterion whose score is at least
     ``1 - skip_tolerance`` is left out, too; ``"data"`` stands for what the human scores cannot tell
     (`noise_of`). A group without a criterion costs no call. Example and results are cut to
-    `LONGEST_EVIDENCE` and `LONGEST_RESULTS`.
+    `LONGEST_EVIDENCE` and `LONGEST_RESULTS`. The critic sees the images of a rubric as the judge
+    does, so its model must read images.
     """
     objectives = {objective.name: objective for objective in brief.objectives}
     questions = [
         Question(
             criteria=criteria,
             example_id=judgement.example_id,
-            signature=WriteCritique if judgement.trace is None else WriteTracedCritique,
+            signature=_signature(judgement),
             inputs=_inputs(judgement, criteria, brief),
             label=f"{label}/{judgement.example_id}/{'+'.join(group)}",
         )
@@ -130,6 +132,20 @@ def _missed(judgement: Judgement, objective: Objective, skip_tolerance: SkipTole
     return score < 1.0 - skip_tolerance
 
 
+def _signature(judgement: Judgement) -> Any:
+    """Return the question, with the images that the judge saw."""
+    signature: Any = WriteCritique if judgement.trace is None else WriteTracedCritique
+    for name in _images(judgement):
+        field = dspy.InputField(desc="an image of the example, as the judge saw it")
+        signature = signature.insert(1, name, field, dspy.Image)
+    return signature
+
+
+def _images(judgement: Judgement) -> dict[str, object]:
+    inputs = judgement.example.inputs().items()
+    return {f"image_{name}": it for name, it in inputs if isinstance(it, NamedImage)}
+
+
 def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, object]:
     results = {
         objective.name: result_of(objective, judgement)
@@ -139,6 +155,7 @@ def _inputs(judgement: Judgement, criteria: Group, brief: Brief) -> dict[str, ob
     inputs = {
         **brief.shared_inputs(criteria),
         "example": for_prompt(dict(judgement.example.inputs()), LONGEST_EVIDENCE),
+        **_images(judgement),
         "results": for_prompt(results, LONGEST_RESULTS),
     }
     if judgement.trace is not None:

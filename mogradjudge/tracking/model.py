@@ -111,7 +111,8 @@ class _Scorer:
             "records"
         )
 
-        check_inputs([dspy.Example(row) for row in rows], rubric, "model_input")
+        examples = [dspy.Example(row) for row in rows]
+        rows = list(map(dict, check_inputs(examples, rubric, "model_input", local=False)))
 
         def score(row: Mapping[str, Any]) -> Mapping[str, Any]:
             return cells_of(run_program(self.judge, row), rubric.names)

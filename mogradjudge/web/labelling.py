@@ -67,7 +67,7 @@ class Labelling:
             title,
             rater=rater,
             key=key,
-            text=[(name, labels.texts[key][name]) for name in labels.rubric.columns],
+            text=labels.shown(key),
             scores=labels.scores(rater, key),
             before=order[place - 1] if place else None,
             done=len(order) - len(open_ones),

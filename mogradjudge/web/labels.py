@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,14 @@ from mogradjudge.agreement import Undefined, human_ceiling
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import check_columns, stream_table
+from mogradjudge.data.conversations import transcript
+from mogradjudge.data.faults import Fault, Findings
+from mogradjudge.data.inputs import read_images
 from mogradjudge.data.tables import Table, is_blank
 from mogradjudge.errors import SetupError
 from mogradjudge.files import write_text
 from mogradjudge.hashing import digest
+from mogradjudge.lm.images import NamedImage, read_image
 
 _RATER = "rater"  # the column, where the rubric names none
 
@@ -71,12 +76,30 @@ class Labels:
         batches = list(stream_table(source, (*rubric.columns, *group)))
         rows = [row for batch in batches for row in batch.rows]
         columns = batches[0].columns if batches else ()
-        check_columns(Table(source, columns, rows), (*rubric.columns, *group))
+        table, findings = Table(source, columns, rows), Findings(source)
+        check_columns(table, (*rubric.columns, *group))
+        images = [image for name in rubric.image_columns for image in read_images(table, name)]
+        findings.add(image for image in images if isinstance(image, Fault))
+        findings.conclude(len(rows), skip_bad=False)
+        if not all(isinstance(row[name], str) for row in rows for name in rubric.image_columns):
+            raise SetupError(f"{source} holds images themselves: label shows paths and addresses.")
+        if images and out.absolute().parent != Path(source).absolute().parent:
+            raise SetupError(f"The ratings name images by paths: put --out beside {source}.")
         return cls(rows, rubric, out)
 
     def order(self, rater: str) -> list[str]:
         """Return the texts' keys in a rater's own order, so that no text is tired of by all."""
         return sorted(self.texts, key=lambda key: digest([rater, key]))
+
+    def shown(self, key: str) -> list[tuple[str, str | NamedImage]]:
+        """Return what a rater sees of a text, by column."""
+        row, images = self.texts[key], self.rubric.image_columns
+        return [
+            (name, read_image(row[name], self.out.parent))
+            if name in images
+            else (name, transcript(row[name]) or row[name])
+            for name in self.rubric.columns
+        ]
 
     def scores(self, rater: str, key: str) -> Mapping[str, int | str]:
         """Return a rater's scores of a text; empty if there are none."""
@@ -167,6 +190,8 @@ def _is_rating(score: object, criterion: Criterion) -> bool:
 
 def _text(value: object) -> str:
     # A carriage return would not come back from a CSV file as it was.
+    if isinstance(value, (list, dict)):  # a conversation
+        return json.dumps(value, ensure_ascii=False, default=str)
     return "" if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
 
 

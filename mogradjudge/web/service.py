@@ -16,9 +16,10 @@ from starlette.routing import Route
 
 from mogradjudge.criteria import Rubric
 from mogradjudge.errors import InputError, SetupError
-from mogradjudge.judge.inputs import text_inputs
+from mogradjudge.judge.inputs import Inputs, read_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.rate import Rating, added_by
+from mogradjudge.lm.images import LARGEST_IMAGE
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import reason_of
@@ -78,6 +79,7 @@ class Service:
         names, limits = self.judge.rubric.inputs, self.limits
         # A character takes at most 6 bytes of JSON (\\uXXXX), or 12 as two surrogates.
         most = limits.items * (len(names) * (limits.characters * 12 + 100) + 100)
+        most += LARGEST_IMAGE * 4 // 3 if self.judge.rubric.images else 0  # of all as base64
         body = await body_of(request, most)
         rows = self._rows(body if isinstance(body, list) else [body])
         if self.waiting + len(rows) > limits.waiting:
@@ -96,7 +98,7 @@ class Service:
     def _booked(self) -> AbstractContextManager[None]:
         return booked(self._ledger, "judge", self.judge.rubric.names)
 
-    def _rows(self, items: list[Any]) -> list[dict[str, str]]:
+    def _rows(self, items: list[Any]) -> list[Inputs]:
         if not 1 <= len(items) <= self.limits.items:
             raise HTTPException(
                 413 if items else 422,
@@ -104,15 +106,15 @@ class Service:
             )
         return [self._row(number, item) for number, item in enumerate(items, 1)]
 
-    def _row(self, number: int, item: Any) -> dict[str, str]:
+    def _row(self, number: int, item: Any) -> Inputs:
         if not isinstance(item, dict):
             raise HTTPException(422, f"Item {number} must be an object with the judge's inputs.")
         try:
-            row = text_inputs(item, self.judge.rubric)
+            row = read_inputs(item, self.judge.rubric, local=False)  # no file of this machine
         except (InputError, SetupError) as fault:
             raise HTTPException(422, f"Item {number}: {fault}") from fault
         for name, text in row.items():
-            if len(text) > self.limits.characters:
+            if isinstance(text, str) and len(text) > self.limits.characters:
                 raise HTTPException(
                     413,
                     f"Item {number}: {name!r} must have at most {self.limits.characters} "
@@ -144,8 +146,9 @@ def description(judge: MultiCriteriaJudge, limits: Limits) -> dict[str, Any]:
 
 def _item(rubric: Rubric, limits: Limits) -> dict[str, Any]:
     text = {"type": "string", "minLength": 1, "maxLength": limits.characters}
-    names = list(rubric.inputs)
-    return {"type": "object", "properties": dict.fromkeys(names, text), "required": names}
+    image = {"type": "string", "format": "uri", "description": "An http(s) address or a data URI"}
+    kinds = {name: image if name in rubric.images else text for name in rubric.inputs}
+    return {"type": "object", "properties": kinds, "required": list(kinds)}
 
 
 def _scores(judge: MultiCriteriaJudge) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import dspy
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from dspy.utils import DummyLM
 
 from benchmarks.worlds.world import toy_examples, toy_rubric
@@ -23,8 +24,11 @@ from mogradjudge import (
     load_examples,
     rubric_objectives,
 )
+from mogradjudge.cli import cli
+from mogradjudge.data import draft_rubric, survey
 from mogradjudge.data.conversations import transcript
 from mogradjudge.errors import InputError, SetupError
+from mogradjudge.optimize.events import BatchJudged
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.search import search
 from tests.engines import FunctionEngine, fake_lm, in_chat
@@ -153,6 +157,9 @@ SHOWN = "user: Where is\n  assistant: my parcel?\nassistant: In Rome."
         TURNS,
         json.dumps(TURNS),
         dspy.History(messages=TURNS),
+        {"messages": TURNS},
+        json.dumps({"id": 7, "messages": TURNS}),
+        np.array(TURNS, dtype=object),
         [{"from": turn["role"], "value": turn["content"]} for turn in TURNS],
         [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in TURNS],
     ],
@@ -190,3 +197,94 @@ def test_a_table_may_hold_conversations_beside_lists_of_ratings(kind, tmp_path):
     examples = load_examples(path, Rubric(["talk"], [Criterion("tone", "Is it kind?")]))
     assert [example.talk for example in examples] == [SHOWN, SHOWN.rpartition("\n")[0]]
     assert [example.human_tone for example in examples] == [4.5, 1.5]
+
+
+TALKS = Rubric(["talk"], [Criterion("tone", "Is it kind?")])
+BROKEN = [json.dumps(TURNS), '[{"role": "user", "con', '[{"role": "user"}]', "[sic] Hello."]
+
+
+def written(path, talks):
+    rows = [{"talk": talk, "human_tone": 1 + n % 5} for n, talk in enumerate(talks)]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize("door", ["load", "score", "check", "init"])
+def test_what_looks_like_a_conversation_but_is_none_is_said_by_row(door, tmp_path, caplog):
+    path = written(tmp_path / "talks.jsonl", BROKEN)
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(TALKS.to_toml())
+    if door == "load":
+        assert load_examples(path, TALKS)[1].talk == BROKEN[1]
+    elif door == "score":
+        survey(path, TALKS.columns, None)
+    else:
+        options = ["check", str(path), "--rubric", str(rubric)]
+        if door == "init":
+            options = ["init", str(path), "--yes", "--force", "--out", str(rubric)]
+            options += ["--inputs", "talk"]
+        CliRunner().invoke(cli, options)
+    lines = [line for line in caplog.messages if "'talk'" in line]
+    assert ["line 2, line 4" in line for line in lines].count(True) == 1
+    assert ["line 3:" in line for line in lines].count(True) == 1
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    "talks", [["[sic] Hello.", "{a} is", "[1]", "5"], [json.dumps(TURNS), "Hello", "It is [so]."]]
+)
+def test_texts_in_brackets_are_no_broken_conversations(talks, tmp_path, caplog):
+    load_examples(written(tmp_path / "talks.jsonl", talks), TALKS)
+    assert not caplog.messages
+
+
+def test_turns_of_an_unknown_shape_are_said_even_where_all_have_it(tmp_path, caplog):
+    load_examples(written(tmp_path / "talks.jsonl", [json.dumps([{"user": "Hi"}])] * 5), TALKS)
+    (line,) = [line for line in caplog.messages if "'talk'" in line]
+    assert "line 1, line 2, line 3 and 2 more" in line
+
+
+@pytest.mark.parametrize("value", [[{"user": "Hi"}], {"messages": ["Hi"]}, [TURNS[0], "b"]])
+def test_python_doors_say_what_is_wrong_with_turns(value):
+    with pytest.raises(InputError, match=r"'talk'.*turn"):
+        MultiCriteriaJudge(TALKS)(talk=value)
+    with pytest.raises(InputError, match=r"example 1: .*'talk'.*turn"):
+        compiled(MultiCriteriaJudge(TALKS), trainset=[dspy.Example(talk=value).with_inputs("talk")])
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+def test_parquet_and_frames_may_hold_turns(as_object, tmp_path):
+    talk = {"messages": TURNS} if as_object else TURNS
+    frame = pd.DataFrame({"talk": [talk, talk], "human_tone": [4, 2]})
+    frame.to_parquet(tmp_path / "talks.parquet")
+    examples = load_examples(tmp_path / "talks.parquet", TALKS)
+    assert [example.talk for example in examples] == [SHOWN]
+    read = pd.read_parquet(tmp_path / "talks.parquet")  # arrays of dicts
+    assert draft_rubric(read).inputs == ("talk",)
+    engine = FunctionEngine(lambda _: in_chat({"tone": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        assert MultiCriteriaJudge(TALKS).rate(read).tone.tolist() == [4, 4]
+    assert all(SHOWN in request.messages[0].text for request in engine.requests)
+
+
+def test_the_critic_and_the_report_read_turns_not_json():
+    examples = [
+        dspy.Example(
+            talk=[{"role": "user", "content": f"Hi {n}"}], human_tone=1.0 + n % 5
+        ).with_inputs("talk")
+        for n in range(12)
+    ]
+    engine = FunctionEngine(
+        lambda request: in_chat(
+            {"tone": 3} if "`talk`" in str(request.system) else {"critique": "."}
+        )
+    )
+    events = []
+    with dspy.context(lm=fake_lm(engine)):
+        MOGrad(steps=1, observers=[events.append]).optimize(
+            MultiCriteriaJudge(TALKS), trainset=examples[:6], valset=examples[6:]
+        )
+    prompts = [it.messages[0].text for it in engine.requests if "critique" in str(it.system)]
+    assert prompts and all("user: Hi" in prompt for prompt in prompts)
+    (batch,) = [event for event in events if isinstance(event, BatchJudged)]
+    assert all(inputs["talk"].startswith("user: Hi") for inputs in batch.inputs)

@@ -186,3 +186,34 @@ def test_a_rater_may_say_that_a_criterion_does_not_apply(tmp_path):
     assert 'value="n/a"' in page
     plain = labels(tmp_path / "other.csv")
     assert "n/a" not in pages(plain).get("/", params={"rater": "dan"}).text.split("<script")[0]
+
+
+def test_a_rater_sees_images_of_the_table_and_no_address_is_loaded(tmp_path):
+    rubric = Rubric(["photo"], [Criterion("tone", "Is it kind?")], images=["photo"])
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    table = tmp_path / "texts.csv"
+    table.write_text("photo\na.png\nhttps://example.org/b.png\n")
+    kept = Labels.of(str(table), rubric, tmp_path / "labels.csv")
+    shown = [pages(kept, "ann").get(f"/?text={key}").text for key in kept.texts]
+    assert '<img class="photo" src="data:image/png;base64,iVBORw0KGgo="' in shown[0]
+    assert "<img" not in shown[1] and 'href="https://example.org/b.png"' in shown[1]
+    kept.rate("ann", next(iter(kept.texts)), {"tone": 4})
+    assert load_examples(tmp_path / "labels.csv", rubric)[0].photo.url.startswith("data:image/png")
+    with pytest.raises(SetupError, match="out"):
+        Labels.of(str(table), rubric, tmp_path.parent / "labels.csv")
+    table.write_text("photo\nnone.png\n")
+    with pytest.raises(SetupError, match=r"none\.png"):
+        Labels.of(str(table), rubric, tmp_path / "labels.csv")
+
+
+def test_a_rater_reads_the_turns_of_a_conversation(tmp_path):
+    turns = [{"role": "user", "content": "Hi"}, {"role": "bot", "content": "Yes?"}]
+    rubric = Rubric(["reply"], RUBRIC.criteria)
+    kept = labels(
+        tmp_path / "labels.csv", [{"reply": turns}, {"reply": json.dumps(turns[:1])}], rubric
+    )
+    first, second = (pages(kept, "ann").get(f"/?text={key}").text for key in kept.texts)
+    assert "user: Hi\nbot: Yes?" in first
+    assert "user: Hi" in second and "content" not in second.split("<form")[0].split("<progress")[1]
+    rate_all(kept, "ann")
+    assert load_examples(tmp_path / "labels.csv", rubric)[0].reply == "user: Hi\nbot: Yes?"

@@ -152,3 +152,30 @@ def test_no_prompt_is_kept():
     web.post("/rate", json={"reply": "private words"})
     assert "private words" not in repr(lm.history)
     assert lm.cache is False
+
+
+IMAGES = Rubric(["photo"], [Criterion("tone", "Is it kind?")], images=["photo"])
+PNG = "data:image/png;base64,iVBORw0KGgo="
+
+
+def test_an_image_is_sent_on_but_no_file_of_this_machine_is_read(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    engine = FunctionEngine(lambda _: in_chat({"tone": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        answering = Service(MultiCriteriaJudge(IMAGES), Limits(characters=5))
+    web = TestClient(application(answering.routes, "127.0.0.1", None), "http://127.0.0.1")
+    for stranger in (
+        str(tmp_path / "a.png"),
+        "../a.png",
+        f"file://{tmp_path}/a.png",
+        {"bytes": "a"},
+    ):
+        answer = web.post("/rate", json={"photo": stranger})
+        assert (answer.status_code, engine.requests) == (422, [])
+        assert "photo" in answer.json()["error"]
+    assert web.post("/rate", json={"photo": PNG}).json()["tone"] == 4
+    assert web.post("/rate", json={"photo": "https://example.org/a.png"}).json()["tone"] == 4
+    assert len(engine.requests) == 2
+    assert all("image" in [part.type for part in it.messages[0].parts] for it in engine.requests)
+    item = web.get("/openapi.json").json()["paths"]["/rate"]["post"]["requestBody"]
+    assert "maxLength" not in json.dumps(item["content"]["application/json"]["schema"]["oneOf"][0])
