@@ -169,7 +169,7 @@ def test_a_view_follows_a_run_without_a_reload(tab, tmp_path):
         events.write_text("".join(lines))
         wait(tab, "document.getElementById('rows').textContent.includes('1 of')")
         assert tab.complaints() == []
-        go(tab, f"{url}/report/run", "document.querySelector('h1')")
+        go(tab, f"{url}/report?run", "document.querySelector('h1')")
         assert tab.complaints() == []
 
 
