@@ -54,6 +54,7 @@ class Entry:
     progress: str = ""
     agreement: str = ""
     note: str = ""
+    damaged: bool = False
 
     @property
     def address(self) -> str:
@@ -63,6 +64,8 @@ class Entry:
     @property
     def state(self) -> str:
         """What the work is doing."""
+        if self.damaged:
+            return "damaged"
         if self.ended:
             return "ended"
         return "running" if time.time() - self.changed < _AT_WORK else "not ended"
@@ -162,7 +165,7 @@ def _read(folder: Path, path: Path) -> Entry:
     try:
         return replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
     except MogradError as error:
-        return replace(entry, note=str(error))
+        return replace(entry, note=str(error), damaged=True)
 
 
 @lru_cache(_REMEMBERED)

@@ -117,6 +117,7 @@ def test_a_damaged_run_is_a_line_and_hides_no_other(folder):
     (folder / "damaged" / "events.jsonl").write_text('{"event": "Nothing"}\n')
     text = let_in(folder).get("/rows").text
     assert "Line 1" in text and "2 trials" in text
+    assert {entry.name: entry.state for entry in Overview(folder).entries()}["damaged"] == "damaged"
 
 
 @pytest.mark.parametrize("name", [b"new\nline", b"a?b#c&d%41+e", b"bad\xff\xfe", b"'\"><b>"])
