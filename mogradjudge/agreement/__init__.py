@@ -13,6 +13,7 @@ from mogradjudge.agreement.bootstrap import (
 )
 from mogradjudge.agreement.ceiling import (
     Ceiling,
+    alpha_of_raters,
     copied_raters,
     human_ceiling,
     judge_ceiling,
@@ -67,6 +68,7 @@ __all__ = [
     "TestOptions",
     "Undefined",
     "agreement_by",
+    "alpha_of_raters",
     "bias",
     "bootstrap_criteria",
     "calibrate_epsilon",

@@ -19,7 +19,7 @@ from mogradjudge.agreement.bootstrap import (
     student_interval,
 )
 from mogradjudge.agreement.checks import check_lengths, gappy, group_codes
-from mogradjudge.agreement.coefficients import Array, Scores, Undefined
+from mogradjudge.agreement.coefficients import Array, Scores, Undefined, rank_deviations
 from mogradjudge.agreement.correlation import agreement_by
 from mogradjudge.agreement.options import Level, TestOptions
 
@@ -220,6 +220,32 @@ def human_ceiling(
         1.0
     """
     return _over_raters(_rater_values(ratings, groups, options or TestOptions(level=level)))
+
+
+def alpha_of_raters(ratings: Sequence[Mapping[str, float]]) -> float | Undefined:
+    """Return Krippendorff's alpha of ordinal ratings, at most 1; 0 is agreement by chance.
+
+    It is `krippendorff_alpha` for any number of raters, each of whom may have left out texts: one
+    less the mean variance of a text's mid-ranks, by its ratings, over that of all.
+
+    Args:
+        ratings: The score that each rater gave, for each text.
+
+    Example:
+        >>> texts = [{"ann": 1, "bob": 2}, {"ann": 3, "bob": 3}, {"ann": 5, "bob": 4}, {"ann": 2}]
+        >>> round(alpha_of_raters(texts), 3)
+        0.841
+    """
+    shared = [list(scores.values()) for scores in ratings if len(scores) > 1]
+    if not shared:
+        return Undefined("no text has two ratings")
+    scores = np.concatenate(shared)
+    ranks = rank_deviations(scores, np.zeros(len(scores), dtype=np.intp), 1)
+    if (expected := ranks.var(ddof=1)) == 0:
+        return Undefined("all scores are equal")
+    texts = np.split(ranks, np.cumsum([len(several) for several in shared])[:-1])
+    observed = sum(len(text) * text.var(ddof=1) for text in texts) / len(ranks)
+    return float(1 - observed / expected)
 
 
 def _rater_values(

@@ -97,8 +97,15 @@ def model_of(
 
 
 def _model(chosen: str | None, saved: str | None) -> str:
+    from mogradjudge.lm.models import RECORDED
+
     if chosen is None and saved is None:
         raise SetupError("The judge's file does not name its model. Give --lm PROVIDER/MODEL.")
+    if chosen is None and str(saved).startswith(RECORDED):
+        raise SetupError(
+            "The judge was made with recorded replies, which answer no other text. Give "
+            "--lm PROVIDER/MODEL."
+        )
     if chosen is None:
         note(f"The model is {saved}, as the judge was saved with.")
     elif saved not in (None, chosen):

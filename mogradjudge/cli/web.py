@@ -53,6 +53,9 @@ def address_options(port: int) -> Decorator:
 @fallback_option
 @raw_option
 @address_options(8000)
+@click.option("--allowed-host", "names", metavar="NAME", multiple=True,
+              help="A name that a proxy passes on in the header Host; with one, only such names "
+              "and local ones are answered.")  # fmt: skip
 @click.option("--max-items", type=click.IntRange(1), default=100, show_default=True,
               help="Most texts of a request.")  # fmt: skip
 @click.option("--max-chars", type=click.IntRange(1), default=100_000, show_default=True,
@@ -64,10 +67,10 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
     """Rate texts over HTTP with the saved judge JUDGE: POST /rate.
 
     JUDGE is a judge.json, or the folder of a run. The body is an object with the judge's inputs, or
-    a list of such objects; --num-threads of them are judged at a time. /health says that the
-    service answers, /openapi.json what it takes. If MOGRADJUDGE_TOKEN is set, a request must bring
-    it as `Authorization: Bearer TOKEN`. Web pages of other addresses are refused. No text is logged
-    or kept. It needs the extra "web".
+    a list of such objects; --num-threads of them are judged at a time. /health names the model and
+    a digest of the judge, /openapi.json what the service takes. If MOGRADJUDGE_TOKEN is set, a
+    request must bring it as `Authorization: Bearer TOKEN`. Web pages of other addresses are
+    refused. No text is logged or kept. It needs the extra "web".
 
     \b
     mogradjudge serve run --port 8000
@@ -83,7 +86,8 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
     counts = (options["max_items"], options["max_chars"], options["num_threads"])
     with model_of(options, saved):
         routes = Service(saved, Limits(*counts, options["max_waiting"], options["max_rpm"])).routes
-        _answer(routes, host, port, token, pages=False, as_json=as_json)
+        names = options["names"]
+        _answer(routes, host, port, token, pages=False, as_json=as_json, names=names)
 
 
 @click.command("view", cls=Work, short_help="Show all runs under a folder in the browser.")
@@ -148,7 +152,14 @@ def label_command(
 
 
 def _answer(
-    routes: Sequence[Route], host: str, port: int, token: str | None, *, pages: bool, as_json: bool
+    routes: Sequence[Route],
+    host: str,
+    port: int,
+    token: str | None,
+    *,
+    pages: bool,
+    as_json: bool,
+    names: Sequence[str] = (),
 ) -> None:
     """Answer until the end; the address goes to stdout, that of pages with the token."""
     from mogradjudge.web.server import application, run
@@ -159,7 +170,7 @@ def _answer(
         sys.stdout.flush()
         note(f"{'Open it in a browser' if pages else 'It answers POST /rate'}. Ctrl-C ends it.")
 
-    run(application(routes, host, token, pages=pages), host, port, announce)
+    run(application(routes, host, token, pages=pages, names=names), host, port, announce)
 
 
 def check_web() -> None:

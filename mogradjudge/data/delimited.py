@@ -17,6 +17,9 @@ from mogradjudge.data.encoding import opened
 from mogradjudge.data.options import ReadOptions
 from mogradjudge.errors import SetupError
 
+# What spreadsheets take for the start of a formula (OWASP, "CSV Injection"), after apostrophes.
+_FORMULA = re.compile("'*[-=+@\t\r\n\uff0d\uff1d\uff0b\uff20]")
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _LONGEST_FIELD = 2**31 - 1
 _HEAD = 100_000  # characters
 _SEPARATORS = (",", ";", "\t", "|")
@@ -64,6 +67,21 @@ def read_delimited(
         for batch in batches_of(str(path), lines, wanted, size, "line"):
             hint = batch.hint or _separator_hint(batch.columns, wanted)
             yield replace(batch, separator=separator, hint=hint)
+
+
+def guarded(cell: str) -> str:
+    """Put an apostrophe before a cell that a spreadsheet would take for a formula, and no number.
+
+    >>> guarded("=1+1"), guarded("-1"), unguarded(guarded("=1+1"))
+    ("'=1+1", '-1', '=1+1')
+    """
+    is_formula = _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
+
+
+def unguarded(cell: str) -> str:
+    """Return what `guarded` was given; other programs guard cells in the same way."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _separator(head: str, own: str, wanted: Group) -> str:
@@ -198,4 +216,4 @@ def _row(width: int, names: Mapping[int, str], fields: Sequence[str] | BadRow, w
             "Name the column or empty it.",
             "only columns with a name may have values, but",
         )
-    return {name: fields[place] for place, name in names.items()}
+    return {name: unguarded(fields[place]) for place, name in names.items()}

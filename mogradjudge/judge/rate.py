@@ -106,11 +106,12 @@ class Rating:
     def _scored(self, results: Mapping[Hashable, dspy.Prediction | Unscored]) -> Any:
         if self.errors and len(self.errors) == len(results):
             raise self.errors[0]
-        cells = {key: self._cells(result) for key, result in results.items()}
+        cells = {key: self.cells(result) for key, result in results.items()}
         added = added_by(self.judge).schema(self.prefix)
         return _joined(self.table, [cells[key_of(row)] for row in self.rows], added)
 
-    def _cells(self, result: dspy.Prediction | Unscored) -> Cells:
+    def cells(self, result: dspy.Prediction | Unscored) -> Cells:
+        """Return what a result adds to a row."""
         added = added_by(self.judge)
         cells = dict(cells_of(result, added.criteria))
         if added.reasons:

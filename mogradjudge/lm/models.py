@@ -10,7 +10,7 @@ import dspy
 from mogradjudge.errors import SetupError
 from mogradjudge.settings import TIMEOUT
 
-_LOCAL, _RECORDED = "local/", "recorded/"
+_LOCAL, RECORDED = "local/", "recorded/"
 LOCAL_MAX_TOKENS = 512
 """The default longest reply of a model in this process, in tokens."""
 
@@ -42,7 +42,7 @@ def make_lm(
         >>> lm.model, lm.kwargs["temperature"]
         ('openai/gpt-4o-mini', 0.5)
     """
-    if model.startswith((_LOCAL, _RECORDED)):
+    if model.startswith((_LOCAL, RECORDED)):
         _check_no_server(model, api_base)
         return _inside(model, temperature or 0.0, max_tokens)
     _check_remote(model, temperature, timeout)
@@ -56,8 +56,8 @@ def _inside(model: str, temperature: float, max_tokens: int | None) -> dspy.LM:
     from mogradjudge.lm.local import local_lm
     from mogradjudge.lm.recorded import recorded_lm
 
-    if model.startswith(_RECORDED):
-        return recorded_lm(model.removeprefix(_RECORDED))
+    if model.startswith(RECORDED):
+        return recorded_lm(model.removeprefix(RECORDED))
     return local_lm(model, temperature=temperature, max_tokens=max_tokens or LOCAL_MAX_TOKENS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from inspect import isabstract
 from typing import Any, NamedTuple
@@ -29,13 +29,19 @@ def as_json(event: Event) -> dict[str, Any]:
     return {"event": type(event).__name__, **asdict(event)}
 
 
-def read_events(log: LineLog) -> Iterator[Line]:
+def read_events(log: LineLog, kinds: Sequence[type[Event]] = ()) -> Iterator[Line]:
     """Read the events of a run's `events.jsonl`, of this version or an earlier one.
+
+    Args:
+        log: The file.
+        kinds: The kinds to read; all if it is empty.
 
     Raises:
         SetupError: If the file cannot be read, or a line holds no known event.
     """
     for number, line in enumerate(log.entries(), start=1):
+        if kinds and Event.kinds.get(str(line.get("event"))) not in (None, *kinds):
+            continue
         try:
             yield _from_json(line)
         except ValueError as error:

@@ -6,16 +6,17 @@ import csv
 import io
 import json
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mogradjudge.agreement import Undefined, human_ceiling
+from mogradjudge.agreement import Undefined, alpha_of_raters, human_ceiling
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import check_columns, stream_table
-from mogradjudge.data.conversations import transcript
+from mogradjudge.data.delimited import guarded, unguarded
 from mogradjudge.data.faults import Fault, Findings
 from mogradjudge.data.inputs import read_images
 from mogradjudge.data.tables import Table, is_blank
@@ -25,24 +26,29 @@ from mogradjudge.hashing import digest
 from mogradjudge.lm.images import NamedImage, read_image
 
 _RATER = "rater"  # the column, where the rubric names none
+_LONGEST_COMMENT = 10_000
 
 
 @dataclass(frozen=True)
 class RaterAgreement:
     """How raters agree on a criterion, over the texts that two or more have rated.
 
-    ``one_rater`` is the agreement of one with the mean of the others; ``equal`` the share of pairs
-    of ratings with the same score.
+    ``one_rater`` is the agreement of one with the mean of the others, ``alpha`` Krippendorff's, and
+    ``equal`` the share of pairs of ratings with the same score.
     """
 
     criterion: str
     texts: int
     equal: float | None
     one_rater: float | Undefined
+    alpha: float | Undefined
 
 
 class Labels:
     """The texts to rate, and the ratings so far; they are read from and written to one CSV file.
+
+    ``comments`` are the columns of comments, each with the first criterion that names it. A rater's
+    name is the same in any case and width, and is kept as it was written first.
 
     Args:
         texts: Rows that hold the rubric's columns; equal ones are one text.
@@ -50,7 +56,8 @@ class Labels:
         out: The file, in the long format that ``compile`` reads.
 
     Raises:
-        SetupError: If there is no text, or the file holds other columns or ratings.
+        SetupError: If there is no text, two columns would have one name, or the file holds other
+            columns or ratings.
     """
 
     def __init__(self, texts: Sequence[Mapping[str, Any]], rubric: Rubric, out: Path) -> None:
@@ -59,6 +66,10 @@ class Labels:
         self.rater = rubric.rater or _RATER
         self.columns = tuple(dict.fromkeys((*rubric.columns, *group)))
         self.humans = {criterion.name: criterion.human for criterion in rubric.criteria}
+        self.comments: dict[str, str] = {}
+        for criterion in filter(lambda it: it.comment, rubric.criteria):
+            self.comments.setdefault(str(criterion.comment), criterion.name)
+        self._check_columns()
         rows = [{name: _text(row.get(name)) for name in self.columns} for row in texts]
         rows = [row for row in rows if not any(is_blank(row[name]) for name in rubric.columns)]
         self.texts = {_key(row): row for row in rows}
@@ -66,6 +77,8 @@ class Labels:
             raise SetupError("There is no text to rate: the inputs are empty in every row.")
         self._lock = threading.Lock()
         self._scores: dict[tuple[str, str], Mapping[str, int | str]] = {}
+        self._said: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._names: dict[str, str] = {}
         if out.exists():
             self._read()
 
@@ -89,31 +102,47 @@ class Labels:
 
     def order(self, rater: str) -> list[str]:
         """Return the texts' keys in a rater's own order, so that no text is tired of by all."""
-        return sorted(self.texts, key=lambda key: digest([rater, key]))
+        return sorted(self.texts, key=lambda key: digest([_folded(rater), key]))
+
+    def named(self, rater: str) -> str:
+        """Return a rater's name as it was written first."""
+        name = " ".join(rater.split())
+        return self._names.get(_folded(name), name)
 
     def shown(self, key: str) -> list[tuple[str, str | NamedImage]]:
         """Return what a rater sees of a text, by column."""
         row, images = self.texts[key], self.rubric.image_columns
         return [
-            (name, read_image(row[name], self.out.parent))
-            if name in images
-            else (name, transcript(row[name]) or row[name])
+            (name, read_image(row[name], self.out.parent)) if name in images else (name, row[name])
             for name in self.rubric.columns
         ]
 
     def scores(self, rater: str, key: str) -> Mapping[str, int | str]:
         """Return a rater's scores of a text; empty if there are none."""
-        return self._scores.get((rater, key), {})
+        return self._scores.get((self.named(rater), key), {})
+
+    def said(self, rater: str, key: str) -> Mapping[str, str]:
+        """Return a rater's comments on a text, by column."""
+        return self._said.get((self.named(rater), key), {})
 
     def done(self, rater: str) -> int:
         """Count the texts that a rater has rated."""
         return sum(bool(self.scores(rater, key)) for key in self.texts)
 
-    def rate(self, rater: str, key: str, scores: Mapping[str, Any]) -> None:
+    def rate(
+        self, rater: str, key: str, scores: Mapping[str, Any], said: Mapping[str, Any] | None = None
+    ) -> None:
         """Take a rater's scores of a text in place of earlier ones, and write the file.
 
+        Args:
+            rater: Who rates.
+            key: The text.
+            scores: A score on each criterion.
+            said: Comments, by column.
+
         Raises:
-            SetupError: If the text is unknown, or a score is missing or off its scale.
+            SetupError: If the text is unknown, a score is missing or off its scale, or a comment is
+                none.
         """
         if not rater.strip() or key not in self.texts:
             raise SetupError(f"There is no text {key!r}, or the rater has no name.")
@@ -122,9 +151,25 @@ class Labels:
         for name, score in scores.items():
             if not _is_rating(score, self.rubric[name]):
                 raise SetupError(f"The score on {name!r} is not on its scale: {score!r}.")
+        said = self._checked(said or {})
         with self._lock:
-            self._scores[rater, key] = dict(scores)
+            self._take(rater, key, dict(scores), said)
             write_text(self.out, self._written())
+
+    def _checked(self, said: Mapping[str, Any]) -> dict[str, str]:
+        for column, text in said.items():
+            if column not in self.comments or not isinstance(text, str):
+                raise SetupError(f"A comment is a text on one of {', '.join(self.comments)}.")
+            if len(text) > _LONGEST_COMMENT:
+                raise SetupError(f"A comment has at most {_LONGEST_COMMENT} characters.")
+        return {column: _text(text).strip() for column, text in said.items()}
+
+    def _take(
+        self, rater: str, key: str, scores: Mapping[str, int | str], said: Mapping[str, str]
+    ) -> None:
+        rater = self.named(rater)
+        self._names.setdefault(_folded(rater), rater)
+        self._scores[rater, key], self._said[rater, key] = scores, said
 
     def agreement(self) -> list[RaterAgreement]:
         """Say how the raters agree, by criterion."""
@@ -146,32 +191,57 @@ class Labels:
             {rater: float(it) for rater, it in scores.items() if isinstance(it, int)}
             for scores in ratings.values()
         ]
-        return RaterAgreement(name, len(shared), share, human_ceiling(numbers))
+        figures = human_ceiling(numbers), alpha_of_raters(numbers)
+        return RaterAgreement(name, len(shared), share, *figures)
+
+    def _check_columns(self) -> None:
+        """Check that the file's columns have names of their own, and that `compile` reads them."""
+        columns = [*self.columns, self.rater, *self.humans.values(), *self.comments]
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise SetupError(
+                f"The ratings would have two columns {twice[0]!r}. Rename one of them."
+            )
+        if wide := [it.name for it in self.rubric.criteria if it.raters]:
+            raise SetupError(
+                f"`raters` of {wide[0]!r} names a column for each rater, and the ratings get a row "
+                "for each. Give a copy of the rubric without `raters`."
+            )
 
     def _written(self) -> str:
         file = io.StringIO()
-        writer = csv.DictWriter(file, [*self.columns, self.rater, *self.humans.values()])
-        writer.writeheader()
+        writer = csv.writer(file)
+        writer.writerow([*self.columns, self.rater, *self.humans.values(), *self.comments])
         for (rater, key), scores in self._scores.items():
-            named = {self.humans[name]: score for name, score in scores.items()}
-            writer.writerow({**self.texts[key], self.rater: rater, **named})
+            texts = [self.texts[key][name] for name in self.columns]
+            said = self._said[rater, key]
+            comments = [said.get(column, "") for column in self.comments]
+            levels = [scores[name] for name in self.humans]
+            writer.writerow([*map(guarded, [*texts, rater]), *levels, *map(guarded, comments)])
         return file.getvalue()
 
     def _read(self) -> None:
+        names = [*self.columns, self.rater, *self.humans.values()]
         with self.out.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            names = [*self.columns, self.rater, *self.humans.values()]
-            if list(reader.fieldnames or ()) != names:
+            rows = csv.reader(file, strict=True)
+            header = next(rows, [])
+            if header not in (names, [*names, *self.comments]):
                 raise SetupError(
                     f"{self.out} has other columns than {', '.join(names)}. Give another --out."
                 )
-            for number, row in enumerate(reader, 2):
-                self._take(row, f"{self.out}, rating {number - 1}")
+            for number, row in enumerate(rows, 1):
+                cells = dict(zip(header, map(unguarded, row), strict=True))
+                self._take_row(cells, f"{self.out}, rating {number}")
 
-    def _take(self, row: Mapping[str, str], where: str) -> None:
+    def _take_row(self, row: Mapping[str, str], where: str) -> None:
         key = _key({name: row[name] for name in self.columns})
         if key not in self.texts:
             raise SetupError(f"{where} is of a text that the table lacks. Give another --out.")
+        rater = row[self.rater]
+        if (self.named(rater), key) in self._scores:
+            raise SetupError(
+                f"{where}: {self.named(rater)!r} has rated the text before, and {rater!r} is the "
+                "same rater. Remove one of the rows, or give another name."
+            )
         try:
             scores = {
                 name: cell if (cell := row[human]) == NOT_APPLICABLE else int(cell)
@@ -179,7 +249,7 @@ class Labels:
             }
         except ValueError as error:
             raise SetupError(f"{where} has a score that is no whole number: {error}.") from error
-        self._scores[row[self.rater], key] = scores
+        self._take(rater, key, scores, {column: row.get(column, "") for column in self.comments})
 
 
 def _is_rating(score: object, criterion: Criterion) -> bool:
@@ -189,10 +259,14 @@ def _is_rating(score: object, criterion: Criterion) -> bool:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, list | dict):  # a conversation
+        value = json.dumps(value, ensure_ascii=False, default=str)
     # A carriage return would not come back from a CSV file as it was.
-    if isinstance(value, (list, dict)):  # a conversation
-        return json.dumps(value, ensure_ascii=False, default=str)
     return "" if value is None else str(value).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _folded(rater: str) -> str:
+    return unicodedata.normalize("NFKC", " ".join(rater.split())).casefold()
 
 
 def _key(row: Mapping[str, str]) -> str:

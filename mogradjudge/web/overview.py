@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -33,30 +35,37 @@ from mogradjudge.optimize.events import (
 from mogradjudge.report.write import REPORT, render, write_report
 
 _SEARCH, _STUDY, _BENCHMARK = "search.json", "study.sqlite3", "report.md"
+_SHOWN = {EVENTS, _SEARCH, _STUDY, _BENCHMARK}
+_READ = (RunStarted, RunResumed, SeedScored, StepEnded, ResultConfirmed, RunEnded)
+_REMEMBERED = 10_000  # files
 _DEEPEST = 6  # folders below the one that is shown
 _AT_WORK = 600  # seconds since the last change
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the page; ``file`` is what grows while the work goes on."""
+    """A row of the page; ``file`` grows while the work goes on, and ``changed`` is its time."""
 
     kind: str
     name: str
     file: Path
     ended: bool
+    changed: float = 0.0
     progress: str = ""
     agreement: str = ""
     note: str = ""
+    damaged: bool = False
 
     @property
-    def changed(self) -> float:
-        """When the work was last written, in seconds since the epoch."""
-        return self.file.stat().st_mtime
+    def address(self) -> str:
+        """The name as a part of an address; it may be any bytes."""
+        return quote(os.fsencode(self.name))
 
     @property
     def state(self) -> str:
         """What the work is doing."""
+        if self.damaged:
+            return "damaged"
         if self.ended:
             return "ended"
         return "running" if time.time() - self.changed < _AT_WORK else "not ended"
@@ -76,13 +85,13 @@ class Overview:
         return [
             Route("/", self.page),
             Route("/rows", self.rows),
-            Route("/report/{name:path}", self.report),
+            Route("/report", self.report),
         ]
 
     def entries(self) -> list[Entry]:
         """Return all that there is, last changed first."""
-        entries = [_read(self.folder, path) for path in _folders(self.folder)]
-        return sorted(entries, key=lambda entry: -entry.changed)
+        entries = [_unless_gone(self.folder, path) for path in _folders(self.folder)]
+        return sorted(filter(None, entries), key=lambda entry: -entry.changed)
 
     async def page(self, request: Request) -> HTMLResponse:
         """Answer with the page."""
@@ -94,11 +103,11 @@ class Overview:
 
     async def report(self, request: Request) -> HTMLResponse:
         """Answer with the report of a folder that is listed."""
-        name = request.path_params["name"]
+        name = os.fsdecode(unquote_to_bytes(request.scope["query_string"]))
         known = {_name(self.folder, path): path for path in _folders(self.folder)}
         if name not in known:
             raise HTTPException(404, f"There is no run, search or benchmark {name!r}.")
-        return HTMLResponse(await run_in_threadpool(_report, known[name]))
+        return await run_in_threadpool(_report, known[name])
 
     def _html(self, template: str) -> str:
         return render(
@@ -115,24 +124,27 @@ class Overview:
 
 def _folders(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
     """Yield the folders that hold something to show; links are not followed."""
-    if any((folder / name).is_file() for name in (EVENTS, _SEARCH, _STUDY, _BENCHMARK)):
-        yield folder
-    if not depth:
-        return
-    for path in sorted(_entries(folder)):
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith("."):
-            yield from _folders(path, depth - 1)
-
-
-def _entries(folder: Path) -> list[Path]:
     try:
-        return list(folder.iterdir())
+        with os.scandir(folder) as entries:
+            inside = sorted(entries, key=lambda entry: entry.name)
     except OSError:  # it may be gone, or not ours to read
-        return []
+        return
+    if any(entry.name in _SHOWN and entry.is_file() for entry in inside):
+        yield folder
+    for entry in inside if depth else ():
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from _folders(folder / entry.name, depth - 1)
 
 
 def _name(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
+
+
+def _unless_gone(folder: Path, path: Path) -> Entry | None:
+    try:
+        return _read(folder, path)
+    except FileNotFoundError:  # it was there when it was listed
+        return None
 
 
 def _read(folder: Path, path: Path) -> Entry:
@@ -146,15 +158,17 @@ def _read(folder: Path, path: Path) -> Entry:
         entry = Entry("search", name, path / (_SEARCH if ended else _STUDY), ended)
         read = _search
     else:
-        return Entry("benchmark", name, path / _BENCHMARK, ended=True)
+        file = path / _BENCHMARK
+        return Entry("benchmark", name, file, ended=True, changed=file.stat().st_mtime)
     status = entry.file.stat()
+    entry = replace(entry, changed=status.st_mtime)
     try:
         return replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
     except MogradError as error:
-        return replace(entry, note=str(error))
+        return replace(entry, note=str(error), damaged=True)
 
 
-@lru_cache(1000)
+@lru_cache(_REMEMBERED)
 def _run(events: Path, changed: int, size: int) -> dict[str, Any]:
     """Read a run's figures; those of a file that has not changed are remembered."""
     last = _last_of_each_kind(events)
@@ -178,7 +192,7 @@ def _run(events: Path, changed: int, size: int) -> dict[str, Any]:
 def _last_of_each_kind(events: Path) -> dict[type[Event], Event]:
     """Return a run's last events, without those that a later start or step has outdated."""
     last: dict[type[Event], Event] = {}
-    for line in read_events(LineLog(events)):
+    for line in read_events(LineLog(events), _READ):
         if isinstance(line.event, RunStarted | RunResumed):
             last.pop(RunEnded, None)
         if isinstance(line.event, StepEnded):
@@ -195,23 +209,29 @@ def _steps(asked: Path, started: Event | None) -> int:
     return steps
 
 
-@lru_cache(1000)
+@lru_cache(_REMEMBERED)
 def _search(file: Path, changed: int, size: int) -> dict[str, Any]:
     if file.name != _SEARCH:
         return {}
     result = read_json(file, "Run the search again to write it anew.")
-    best = result.get("best") or {}
-    return {
-        "progress": f"{len(result.get('trials', ()))} trials",
-        "agreement": number((best.get("agreement") or {}).get("mean")),
-    }
+    figures = {}
+    match result:
+        case {"trials": list(trials)}:
+            figures["progress"] = f"{len(trials)} trials"
+    match result:
+        case {"best": {"agreement": {"mean": float() | int() as mean}}}:
+            figures["agreement"] = number(mean)
+    return figures
 
 
-def _report(path: Path) -> str:
-    """Return a report as it is now; a benchmark's is the one that was written."""
+def _report(path: Path) -> HTMLResponse:
+    """Answer with a report as it is now; a benchmark's is the one that was written."""
     if not (path / EVENTS).exists() and not (path / _SEARCH).exists():
         if not (path / REPORT).exists():
             raise HTTPException(404, f"{path.name} has no report yet.")
-        return (path / REPORT).read_text(encoding="utf-8")
+        # It may hold anything, so it is no page of this server, which could read the others.
+        alone = {"content-security-policy": "sandbox allow-scripts"}
+        return HTMLResponse((path / REPORT).read_bytes(), headers=alone)
     with TemporaryDirectory() as folder:
-        return write_report(path, Path(folder) / REPORT).read_text(encoding="utf-8")
+        written = write_report(path, Path(folder) / REPORT)
+        return HTMLResponse(written.read_bytes())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
+import re
 import secrets
 import signal
 import socket
@@ -13,7 +14,6 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -21,8 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mogradjudge.errors import MogradError, SetupError
 
-LOCAL = ("127.0.0.1", "localhost")
+LOCAL = ("127.0.0.1", "localhost", "::1")
 _GRACE = 30  # seconds for the requests in flight at the end
+_BODY_SECONDS = 30  # for a request's body to arrive
+_HOST = re.compile(r"([\w.-]+|\[[\da-f:.]+\])(?::\d*)?", re.ASCII | re.IGNORECASE)
 _COOKIE, _QUERY = "mogradjudge-token", "token"
 _HEADERS = (
     (b"cache-control", b"no-store"),
@@ -33,7 +35,12 @@ _HEADERS = (
 
 
 def application(
-    routes: Sequence[Route], host: str, token: str | None, *, pages: bool = False
+    routes: Sequence[Route],
+    host: str,
+    token: str | None,
+    *,
+    pages: bool = False,
+    names: Sequence[str] = (),
 ) -> Starlette:
     """Make an application.
 
@@ -44,13 +51,14 @@ def application(
             browser sends for a page of another origin is refused.
         token: What a request must carry; None for no token.
         pages: Whether the token may come in the URL, and is kept in a cookie.
+        names: Further names that requests may give it, as those that a proxy passes on. With some,
+            it answers to no others on any address.
     """
-    hosts = list(LOCAL) if host in LOCAL else ["*"]
+    hosts = {*LOCAL, *map(str.lower, names)} if names or host in LOCAL else None
     return Starlette(
         routes=list(routes),
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=hosts),
-            Middleware(_Guard, token=token, pages=pages),
+            Middleware(_Guard, hosts=hosts, token=token, pages=pages),
         ],
         exception_handlers={HTTPException: _refused, MogradError: _failed, Exception: _failed},
     )
@@ -68,18 +76,20 @@ def run(app: ASGIApp, host: str, port: int, announce: Callable[[str], None]) -> 
     Raises:
         SetupError: If the address cannot be bound.
     """
+    family, shown = (socket.AF_INET6, f"[{host}]") if ":" in host else (socket.AF_INET, host)
     try:
-        bound = socket.create_server((host, port))
+        bound = socket.create_server((host, port), family=family)
     except OSError as error:
+        option = "--host" if isinstance(error, socket.gaierror) else "--port"
         raise SetupError(
-            f"Cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. Give another --port."
+            f"Cannot listen on {shown}:{port}: {error.strerror}. Give another {option}."
         ) from error
     # No log: it would hold addresses with tokens, and errors that quote texts.
     config = uvicorn.Config(app, log_config=None, log_level="critical", access_log=False)
     config.timeout_graceful_shutdown = _GRACE
     signal.signal(signal.SIGTERM, _stop)
     with bound:
-        announce(f"http://{host}:{bound.getsockname()[1]}")
+        announce(f"http://{shown}:{bound.getsockname()[1]}")
         try:
             uvicorn.Server(config).run(sockets=[bound])
         except KeyboardInterrupt:  # uvicorn has answered what was in flight
@@ -108,10 +118,12 @@ async def _failed(request: Request, failure: Exception) -> Response:
 
 
 class _Guard:
-    """Refuses other pages' requests, asks for the token, and adds headers for privacy."""
+    """Refuses other names and other pages' requests, asks for the token, adds privacy headers."""
 
-    def __init__(self, app: ASGIApp, token: str | None, *, pages: bool) -> None:
-        self.app, self.token, self.pages = app, token, pages
+    def __init__(
+        self, app: ASGIApp, hosts: set[str] | None, token: str | None, *, pages: bool
+    ) -> None:
+        self.app, self.hosts, self.token, self.pages = app, hosts, token, pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -128,13 +140,17 @@ class _Guard:
 
     def _answer(self, request: Request) -> Response | None:
         """Return the answer if the request gets no further: it lacks the token, or brings it."""
+        name = _HOST.fullmatch(request.headers.get("host", ""))
+        if not name or (self.hosts and name[1].strip("[]").lower() not in self.hosts):
+            return error(400, "Host names another service. A proxy needs: --allowed-host NAME.")
         if _is_of_another_page(request):
             return error(403, "A page of another origin sent the request.")
-        if self.token is None or request.url.path == "/health":
+        # The path of the URL would be made of the header Host, too.
+        if self.token is None or request.scope["path"] == "/health":
             return None
         if self.pages and self._is_token(request.query_params.get(_QUERY)):
             # The token leaves the address, which a browser keeps and shows.
-            moved = RedirectResponse(request.url.path, 303)
+            moved = RedirectResponse(request.scope["path"], 303)
             moved.set_cookie(self._cookie(request), self.token, httponly=True, samesite="strict")
             return moved
         scheme, _, word = request.headers.get("authorization", "").partition(" ")
@@ -162,15 +178,19 @@ async def body_of(request: Request, most_bytes: int) -> Any:
     """Read a request's JSON.
 
     Raises:
-        HTTPException: If it is too long or no JSON.
+        HTTPException: If it is too long, too slow or no JSON.
     """
     import orjson
 
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise HTTPException(413, f"The body must have at most {most_bytes} bytes.")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise HTTPException(413, f"The body must have at most {most_bytes} bytes.")
+    except TimeoutError as late:
+        raise HTTPException(408, f"The body must come in {_BODY_SECONDS} seconds.") from late
     try:
         return orjson.loads(bytes(body))
     except ValueError as fault:

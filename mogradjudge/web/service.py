@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import dspy
 from starlette.exceptions import HTTPException
@@ -14,16 +15,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from mogradjudge.criteria import Rubric
+from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.errors import InputError, SetupError
+from mogradjudge.judge.cells import RAW, Cells
 from mogradjudge.judge.inputs import Inputs, read_inputs
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.judge.rate import Rating, added_by
+from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.images import LARGEST_IMAGE
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
 from mogradjudge.lm.quoting import reason_of
+from mogradjudge.programs.identity import digest_of_program
 from mogradjudge.web.server import body_of
+
+T = TypeVar("T")
+
+_MOST_BYTES = 20_000_000  # of a request, which is read into memory
+_REFUSALS = (400, 401, 403, 408, 413, 422, 500, 502, 503)
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,13 @@ class Service:
         self._settings = {"lm": lm, "adapter": dspy.settings.adapter, "disable_history": True}
         self._free = asyncio.Semaphore(self.limits.calls)
         self._ledger = Ledger(None, self.limits.calls, self.limits.rpm)
+        self._health = {
+            "status": "ok",
+            "model": lm.model,
+            "judge": digest_of_program(self.judge),
+            "criteria": list(self.judge.rubric.names),
+            "version": version("mogradjudge"),
+        }
 
     @property
     def routes(self) -> list[Route]:
@@ -67,105 +83,155 @@ class Service:
 
     async def health(self, request: Request) -> JSONResponse:
         """Say that the service answers, and what with."""
-        names = list(self.judge.rubric.names)
-        return JSONResponse({"status": "ok", "criteria": names, "version": version("mogradjudge")})
+        return JSONResponse(self._health)
 
     async def openapi(self, request: Request) -> JSONResponse:
         """Describe the service."""
         return JSONResponse(description(self.judge, self.limits))
 
     async def rate(self, request: Request) -> JSONResponse:
-        """Rate one text, or each of a list."""
+        """Rate one text, or each of a list; those that cannot be read have the reason instead."""
         names, limits = self.judge.rubric.inputs, self.limits
         # A character takes at most 6 bytes of JSON (\\uXXXX), or 12 as two surrogates.
         most = limits.items * (len(names) * (limits.characters * 12 + 100) + 100)
-        most += LARGEST_IMAGE * 4 // 3 if self.judge.rubric.images else 0  # of all as base64
-        body = await body_of(request, most)
+        images = LARGEST_IMAGE * 4 // 3 if self.judge.rubric.images else 0  # of all, as base64
+        body = await body_of(request, min(most, _MOST_BYTES) + images)
         rows = self._rows(body if isinstance(body, list) else [body])
-        if self.waiting + len(rows) > limits.waiting:
+        readable = [row for row in rows if not isinstance(row, HTTPException)]
+        if self.waiting + len(readable) > limits.waiting:
             raise HTTPException(503, f"{self.waiting} texts are waiting. Send these later.")
-        self.waiting += len(rows)
+        self.waiting += len(readable)
         try:
-            with dspy.context(**self._settings), self._booked():
-                cells = await Rating(self.judge, [{} for _ in rows], "", rows).awaited(self._free)
+            cells = await self._rated(request, rows, readable)
         except dspy.LMError as failure:
             reason = reason_of(failure, self._settings["lm"])
             raise HTTPException(502, f"The provider failed: {reason}") from failure
         finally:
-            self.waiting -= len(rows)
+            self.waiting -= len(readable)
         return JSONResponse(cells if isinstance(body, list) else cells[0])
+
+    async def _rated(
+        self, request: Request, rows: Sequence[Inputs | HTTPException], readable: Sequence[Inputs]
+    ) -> list[Cells]:
+        rating = Rating(self.judge, [{} for _ in readable], "", readable)
+        with dspy.context(**self._settings), self._booked():
+            scored = iter(await _unless_gone(request, rating.awaited(self._free)))
+            return [
+                rating.cells(Unscored(row.detail))
+                if isinstance(row, HTTPException)
+                else next(scored)
+                for row in rows
+            ]
 
     def _booked(self) -> AbstractContextManager[None]:
         return booked(self._ledger, "judge", self.judge.rubric.names)
 
-    def _rows(self, items: list[Any]) -> list[Inputs]:
+    def _rows(self, items: list[Any]) -> list[Inputs | HTTPException]:
+        """Return the items' inputs, or why they cannot be rated; one of them can."""
         if not 1 <= len(items) <= self.limits.items:
             raise HTTPException(
                 413 if items else 422,
                 f"A list must have 1 to {self.limits.items} items, got {len(items)}.",
             )
-        return [self._row(number, item) for number, item in enumerate(items, 1)]
+        rows = [self._row(number, item) for number, item in enumerate(items, 1)]
+        refused = [row for row in rows if isinstance(row, HTTPException)]
+        if len(refused) == len(rows):
+            raise refused[0]
+        return rows
 
-    def _row(self, number: int, item: Any) -> Inputs:
+    def _row(self, number: int, item: Any) -> Inputs | HTTPException:
         if not isinstance(item, dict):
-            raise HTTPException(422, f"Item {number} must be an object with the judge's inputs.")
+            return HTTPException(422, f"Item {number} must be an object with the judge's inputs.")
         try:
             row = read_inputs(item, self.judge.rubric, local=False)  # no file of this machine
         except (InputError, SetupError) as fault:
-            raise HTTPException(422, f"Item {number}: {fault}") from fault
+            return HTTPException(422, f"Item {number}: {fault}")
+        most = self.limits.characters
         for name, text in row.items():
-            if isinstance(text, str) and len(text) > self.limits.characters:
-                raise HTTPException(
-                    413,
-                    f"Item {number}: {name!r} must have at most {self.limits.characters} "
-                    f"characters, got {len(text)}.",
-                )
+            if isinstance(text, str) and len(text) > most:
+                line = f"{name!r} must have at most {most} characters, got {len(text)}."
+                return HTTPException(413, f"Item {number}: {line}")
         return row
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await the work; no call is paid for a client that has hung up."""
+    working, leaving = asyncio.create_task(work), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HTTPException(499, "The client has hung up.")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
 
 
 def description(judge: MultiCriteriaJudge, limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI description of a judge's service."""
     item, scores = _item(judge.rubric, limits), _scores(judge)
     refused = {"description": "What is wrong, in one line", "content": _json(_object("error"))}
-    answers = {str(status): refused for status in (400, 401, 403, 413, 422, 500, 502, 503)}
     rate = {
         "summary": "Rate one text, or each of a list",
         "requestBody": {"required": True, "content": _json(_one_or_many(item, limits.items))},
         "responses": {
-            "200": {"description": "Scores", "content": _json(_one_or_many(scores))},
-            **answers,
+            "200": {
+                "description": "Scores, or why there are none",
+                "content": _json(_one_or_many(scores)),
+            },
+            **{str(status): refused for status in _REFUSALS},
         },
     }
-    health = {"responses": {"200": {"description": "The service answers"}}}
+    alive = {"description": "The service answers", "content": _json({"type": "object"})}
     return {
         "openapi": "3.1.0",
         "info": {"title": "mogradjudge", "version": version("mogradjudge")},
-        "paths": {"/rate": {"post": rate}, "/health": {"get": health}},
+        "paths": {
+            "/rate": {"post": rate},
+            "/health": {"get": {"security": [], "responses": {"200": alive}}},
+        },
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{}, {"token": []}],  # it is asked for where the service has one
     }
 
 
 def _item(rubric: Rubric, limits: Limits) -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1, "maxLength": limits.characters}
+    # A number is read as a text, and a list of turns as a conversation.
+    text = {
+        "type": ["string", "number", "array"],
+        "minLength": 1,
+        "maxLength": limits.characters,
+        "items": {"type": "object"},
+    }
     image = {"type": "string", "format": "uri", "description": "An http(s) address or a data URI"}
     kinds = {name: image if name in rubric.images else text for name in rubric.inputs}
     return {"type": "object", "properties": kinds, "required": list(kinds)}
 
 
 def _scores(judge: MultiCriteriaJudge) -> dict[str, Any]:
-    kinds = {
-        column.name: {"type": ["number" if str(column.type) == "double" else "string", "null"]}
-        for column in added_by(judge).schema()
-    }
-    return {"type": "object", "properties": kinds}
+    names = added_by(judge).schema().names
+    texts = {name: {"type": ["string", "null"]} for name in names}
+    scores: dict[str, Any] = {}
+    for criterion in judge.rubric.criteria:
+        scores |= {f"{criterion.name}{end}": _score(criterion) for end in ("", RAW)}
+        if judge.settings.score_rule == "integer" and criterion.name not in judge.calibration:
+            scores[criterion.name]["enum"] = [*criterion.scale.values, None]
+    kinds = {name: scores.get(name, texts[name]) for name in names}
+    return {"type": "object", "properties": kinds, "required": names}
+
+
+def _score(criterion: Criterion) -> dict[str, Any]:
+    scale = {"minimum": criterion.scale.low, "maximum": criterion.scale.high}
+    return {"type": ["number", "null"], **scale, "description": criterion.description}
 
 
 def _one_or_many(schema: dict[str, Any], most: int | None = None) -> dict[str, Any]:
-    many = {"type": "array", "items": schema, **({"maxItems": most} if most else {})}
+    many = {"type": "array", "minItems": 1, "items": schema, **({"maxItems": most} if most else {})}
     return {"oneOf": [schema, many]}
 
 
 def _object(name: str) -> dict[str, Any]:
-    return {"type": "object", "properties": {name: {"type": "string"}}}
+    return {"type": "object", "properties": {name: {"type": "string"}}, "required": [name]}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import re
 import shlex
@@ -299,15 +300,28 @@ def test_the_options_of_a_command_are_there(page):
         group = {"mogradjudge": cli, "python": benchmarks}.get(named(command).split()[0])
         if group is None:
             continue
-        name, *words = words_of(command)
-        parsed = group.commands[name]
-        context = click.Context(parsed, info_name=name)
-        given, rest, _ = parsed.make_parser(context).parse_args(list(words))
-        assert not rest, command
-        for parameter in parsed.params:
-            value = given.get(parameter.name)
-            if isinstance(value, str | tuple):  # click marks what is not given in its own way
-                parameter.type_cast_value(context, value)
+        parse(group, words_of(command))
+
+
+def parse(group, command):
+    name, *words = command
+    parsed = group.commands[name]
+    context = click.Context(parsed, info_name=name)
+    given, rest, _ = parsed.make_parser(context).parse_args(list(words))
+    assert not rest, command
+    for parameter in parsed.params:
+        value = given.get(parameter.name)
+        if isinstance(value, str | tuple):  # click marks what is not given in its own way
+            parameter.type_cast_value(context, value)
+
+
+def test_the_commands_of_the_image_and_the_workflow_are_there():
+    image = (ROOT / "examples" / "Dockerfile").read_text(encoding="utf-8")
+    workflow = (ROOT / "examples" / "workflows" / "judge.yml").read_text(encoding="utf-8")
+    entry = json.loads(re.search(r"^ENTRYPOINT (\[.*\])$", image, re.MULTILINE)[1])
+    evaluate = re.search(r"mogradjudge (evaluate .*?)\n +env:", workflow, re.DOTALL)[1]
+    parse(cli, entry[1:])
+    parse(cli, shlex.split(evaluate))
 
 
 def test_every_command_of_a_page_runs_somewhere_or_says_why_not():

@@ -4,6 +4,8 @@ import ast
 import importlib.metadata
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -95,6 +97,22 @@ def test_the_sdist_builds_into_the_same_wheel(built, tmp_path):
     assert folders == folder | {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"}
     again, _ = build(tmp_path / NAME, tmp_path / "dist")
     assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_the_image_takes_what_the_wheel_is_built_of_and_no_more(wheel, tmp_path):
+    image = (ROOT / "examples" / "Dockerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (.*)$", image, re.MULTILINE):
+        *sources, target = line.split()
+        for source in map(ROOT.joinpath, sources):
+            assert source != ROOT  # it holds keys and environments
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target.strip("/"))
+            else:
+                (tmp_path / target.strip("/")).mkdir(exist_ok=True)
+                shutil.copy(source, tmp_path / target.strip("/"))
+    again, _ = build(tmp_path / "source", tmp_path / "dist")
+    with ZipFile(wheel) as ours, ZipFile(again) as built:
+        assert ours.namelist() == built.namelist()
 
 
 def test_what_the_wheel_says_of_itself(wheel):

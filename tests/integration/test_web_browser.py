@@ -26,9 +26,9 @@ RUBRIC = Rubric(
 
 
 @contextmanager
-def answering(routes):
+def answering(routes, port=0):
     app = application(routes, "127.0.0.1", "open-sesame", pages=True)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, log_level="critical"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, log_level="critical"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
@@ -86,6 +86,66 @@ def test_two_raters_rate_with_the_keyboard_and_see_their_agreement(tab, tmp_path
         assert scores == [3, 4, 5]
 
 
+def test_keys_comment_skip_and_go_back_but_not_on_buttons(tab, tmp_path):
+    criteria = [
+        Criterion("tone", "Is it kind?", comment="why"),
+        Criterion("share", "How much is new?", (0, 100)),
+    ]
+    texts = [{"reply": f"Text {n}"} for n in range(3)]
+    labels = Labels(texts, Rubric(["reply"], criteria), tmp_path / "l.csv")
+    first, second, _ = labels.order("ann")
+
+    def shown(key):
+        wait(tab, f"document.querySelector('form')?.dataset.text === '{key}'")
+        wait(tab, "document.activeElement.closest('fieldset')")
+
+    with answering(Labelling(labels, "ann").routes) as url:
+        go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset :focus')")
+        type_keys(tab, ["s"])
+        shown(second)
+        type_keys(tab, ["b"])
+        shown(first)
+        type_keys(tab, [*"445"])  # the scale to 100 is typed
+        tab.js("document.querySelector('fieldset input').focus()")
+        type_keys(tab, ["c", *"1 s b", "Escape", "3"])
+        assert tab.js("document.querySelector('textarea').value") == "1 s b"
+        tab.js("document.getElementById('theme').focus()")
+        type_keys(tab, ["Enter"])
+        assert labels.done("ann") == 0
+        tab.js("document.querySelector('textarea').focus()")
+        type_keys(tab, ["Enter"])
+        shown(second)
+        assert labels.scores("ann", first) == {"tone": 3, "share": 45}
+        assert labels.said("ann", first) == {"why": "1 s b"}
+        assert tab.complaints() == []
+
+
+def test_a_rating_is_saved_once_the_server_is_back(tab, tmp_path):
+    labels = Labels([{"reply": "A text"}], RUBRIC, tmp_path / "l.csv")
+    with answering(Labelling(labels, "ann").routes) as url:
+        go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset :focus')")
+        type_keys(tab, ["3", "1"])
+    type_keys(tab, ["Enter"])
+    wait(tab, "document.getElementById('status').textContent.includes('ended')")
+    assert tab.js("document.querySelectorAll(':checked').length") == 2
+    port = int(url.rpartition(":")[2])
+    with answering(Labelling(labels, "ann").routes, port):
+        type_keys(tab, ["Enter"])
+        wait(tab, "document.title.startsWith('1 of 1')")
+    assert labels.done("ann") == 1
+
+
+def test_all_of_the_form_has_a_name_for_who_does_not_see_it(tab, tmp_path):
+    labels = Labels([{"reply": "A text"}], RUBRIC, tmp_path / "l.csv")
+    with answering(Labelling(labels, "ann").routes) as url:
+        go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset :focus')")
+        nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
+    wanted = {"radio", "button", "link", "group", "progressbar", "region", "textbox"}
+    named = [node for node in nodes if node.get("role", {}).get("value") in wanted]
+    assert len([node for node in named if node["role"]["value"] == "radio"]) == 8
+    assert [node for node in named if not node["name"]["value"]] == []
+
+
 def test_what_is_missing_is_said_and_nothing_is_saved(tab, tmp_path):
     labels = Labels([{"reply": "A text"}], RUBRIC, tmp_path / "l.csv")
     with answering(Labelling(labels, "ann").routes) as url:
@@ -109,7 +169,7 @@ def test_a_view_follows_a_run_without_a_reload(tab, tmp_path):
         events.write_text("".join(lines))
         wait(tab, "document.getElementById('rows').textContent.includes('1 of')")
         assert tab.complaints() == []
-        go(tab, f"{url}/report/run", "document.querySelector('h1')")
+        go(tab, f"{url}/report?run", "document.querySelector('h1')")
         assert tab.complaints() == []
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from mogradjudge.agreement import (
     Undefined,
+    alpha_of_raters,
     bias,
     calibrate_epsilon,
     correlate,
@@ -58,6 +59,24 @@ def test_alpha_is_krippendorffs(pairs):
     else:
         expected = krippendorff.alpha([human, judge], level_of_measurement="ordinal")
         assert found == pytest.approx(expected, abs=1e-9)
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from("abcd"), st.integers(1, 5), min_size=0, max_size=4),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_alpha_of_raters_is_krippendorffs_with_gaps(texts):
+    shared = [scores for text in texts if len(text) > 1 for scores in text.values()]
+    alpha = alpha_of_raters(texts)
+    if len(set(shared)) < 2:
+        assert isinstance(alpha, Undefined)
+    else:
+        table = [[text.get(rater, np.nan) for text in texts] for rater in "abcd"]
+        expected = krippendorff.alpha(table, level_of_measurement="ordinal")
+        assert alpha == pytest.approx(expected, abs=1e-9)
 
 
 def right(a, b, epsilon):

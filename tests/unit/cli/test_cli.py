@@ -1021,6 +1021,15 @@ def test_a_judge_without_a_models_name_asks_for_one(table, tmp_path, capsys):
     assert "--lm" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["evaluate", "score", "serve"])
+def test_a_judge_of_recorded_replies_asks_for_a_model(command, table, tmp_path, capsys):
+    judge = saved_judge(tmp_path, "recorded/a-large-model-1234")
+    words = {"serve": [], "score": [table, "--out", tmp_path / "scores.csv"]}
+    assert call(command, judge, *words.get(command, [table])) == 2
+    line = capsys.readouterr().err
+    assert "--lm" in line and "recorded" in line
+
+
 def test_show_prints_instructions_and_the_prompt_of_a_text_of_the_run(
     table, server, tmp_path, capsys
 ):

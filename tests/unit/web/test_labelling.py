@@ -1,5 +1,6 @@
 """Ratings by hand: what is kept, what a rater sees, and what `load_examples` reads of it."""
 
+import csv
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from mogradjudge.criteria import Criterion, Rubric
-from mogradjudge.data import load_examples
+from mogradjudge.data import draft_rubric, load_examples
 from mogradjudge.errors import SetupError
 from mogradjudge.web.labelling import Labelling
 from mogradjudge.web.labels import Labels
@@ -206,14 +207,157 @@ def test_a_rater_sees_images_of_the_table_and_no_address_is_loaded(tmp_path):
         Labels.of(str(table), rubric, tmp_path / "labels.csv")
 
 
-def test_a_rater_reads_the_turns_of_a_conversation(tmp_path):
-    turns = [{"role": "user", "content": "Hi"}, {"role": "bot", "content": "Yes?"}]
-    rubric = Rubric(["reply"], RUBRIC.criteria)
-    kept = labels(
-        tmp_path / "labels.csv", [{"reply": turns}, {"reply": json.dumps(turns[:1])}], rubric
-    )
-    first, second = (pages(kept, "ann").get(f"/?text={key}").text for key in kept.texts)
-    assert "user: Hi\nbot: Yes?" in first
-    assert "user: Hi" in second and "content" not in second.split("<form")[0].split("<progress")[1]
+COMMENTED = Rubric(
+    ["reply"],
+    [
+        Criterion("tone", "Is it kind?", (-2, 2), comment="why"),
+        Criterion("style", "Good?", (0, 2)),
+    ],
+    rater="who",
+)
+FORMULAS = [
+    "=1+1",
+    "+49 30",
+    "- a\n- b",
+    "@sum(A1)",
+    "\t=1",
+    "'=1",
+    "''@a",
+    "'plain",
+    "-1",
+    "\uff1d1",
+]
+
+
+def test_comments_come_back_to_the_page_and_go_into_the_examples(tmp_path):
+    kept = labels(tmp_path / "labels.csv", rubric=COMMENTED)
+    web, key = pages(kept, "ann"), next(iter(kept.texts))
+    body = {"rater": "ann", "text": key, "scores": {"tone": -1, "style": 0}}
+    body["comments"] = {"why": "=cold,\n<b>very</b> "}
+    assert web.post("/rate", json=body).is_success
+    assert "=cold,\n&lt;b&gt;very&lt;/b&gt;</textarea>" in web.get(f"/?text={key}").text
+    again = labels(tmp_path / "labels.csv", rubric=COMMENTED)
+    assert again.said("ann", key) == {"why": "=cold,\n<b>very</b>"}
+    (example,) = load_examples(tmp_path / "labels.csv", COMMENTED)
+    assert (example.human_tone, example.why) == (-1, "=cold,\n<b>very</b>")
+
+
+@pytest.mark.parametrize("said", [{"other": "x"}, {"why": 3}, {"why": "x" * 20_000}, ["why"]])
+def test_a_comment_that_is_none_is_not_taken(tmp_path, said):
+    kept = labels(tmp_path / "labels.csv", rubric=COMMENTED)
+    body = {"rater": "ann", "text": next(iter(kept.texts)), "comments": said}
+    body["scores"] = {"tone": 0, "style": 0}
+    assert pages(kept).post("/rate", json=body).status_code == 422
+    assert not kept.out.exists()
+
+
+def test_ratings_from_before_the_comments_are_taken_further(tmp_path):
+    plain = Rubric(["reply"], [Criterion("tone", "Is it kind?")])
+    kept = labels(tmp_path / "labels.csv", rubric=plain)
+    key = next(iter(kept.texts))
+    kept.rate("ann", key, {"tone": 2})
+    commented = Rubric(["reply"], [Criterion("tone", "Is it kind?", comment="why")])
+    again = labels(tmp_path / "labels.csv", rubric=commented)
+    again.rate("bob", key, {"tone": 3}, {"why": "So."})
+    assert labels(tmp_path / "labels.csv", rubric=commented).said("ann", key) == {"why": ""}
+
+
+def test_no_cell_of_the_file_is_a_formula_and_all_come_back_as_they_were(tmp_path):
+    rows = [{"reply": text} for text in FORMULAS]
+    kept = labels(tmp_path / "labels.csv", rows, COMMENTED)
+    for key, row in kept.texts.items():
+        kept.rate("=ann", key, {"tone": -1, "style": 0}, {"why": row["reply"]})
+    with kept.out.open(newline="") as file:
+        _, *written = csv.reader(file)
+    for text, rater, tone, _, why in written:
+        assert rater == "'=ann" and tone == "-1"
+        assert all(cell == "-1" or cell[0] not in "=+-@\t\r\n\uff1d" for cell in (text, why))
+    examples = load_examples(kept.out, COMMENTED)
+    assert [example.reply for example in examples] == FORMULAS
+    assert [example.why for example in examples] == [text.strip() for text in FORMULAS]
+
+
+def test_a_name_in_another_case_is_the_same_rater(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "Anna")
+    for name in ("ANNA", " anna ", "\uff21nna"):
+        assert kept.done(name) == 6 and kept.order(name) == kept.order("Anna")
+        assert "Thank you, Anna." in pages(kept).get("/", params={"rater": name}).text
+        kept.rate(name, next(iter(kept.texts)), {"tone": 5, "style": 0})
+    assert {who for who, _ in kept._scores} == {"Anna"}
+
+
+def test_two_spellings_of_a_rater_in_a_file_are_said(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "Anna")
+    lines = kept.out.read_text()
+    rows = lines.partition("\n")[2].replace("Anna", "ANNA")
+    kept.out.write_text(lines + rows)
+    with pytest.raises(SetupError, match="ANNA"):
+        labels(tmp_path / "labels.csv")
+
+
+def test_a_skipped_text_comes_last_and_a_saved_one_is_followed_by_the_next(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
+    web, order = pages(kept, "ann"), kept.order("ann")
+
+    def shown(after):
+        return web.get(f"/?after={after}").text.partition('data-text="')[2].partition('"')[0]
+
+    assert shown(order[0]) == order[1] and shown("unknown") == order[0]
+    for key in order[1:]:
+        kept.rate("ann", key, {"tone": 1, "style": 0})
+    assert shown(order[1]) == order[0]
+
+
+def test_a_conversation_is_shown_by_turn_and_comes_back_as_one(tmp_path):
+    turns = [{"role": "user", "content": "Hi\n<b>"}, {"role": "bot", "content": "Yes: what?"}]
+    for conversation in (turns, json.dumps(turns)):
+        out = tmp_path / f"{type(conversation).__name__}.csv"
+        kept = labels(out, [{"reply": conversation}], COMMENTED)
+        page = pages(kept, "ann").get("/").text
+        assert page.count('<div class="text"><b>') == 2 and "Hi\n&lt;b&gt;</div>" in page
+        kept.rate("ann", next(iter(kept.texts)), {"tone": 1, "style": 0})
+        assert load_examples(out, COMMENTED)[0].reply == "user: Hi\n  <b>\nbot: Yes: what?"
+
+
+def test_a_wide_scale_is_a_number_to_write(tmp_path):
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", (0, 100))])
+    kept = labels(tmp_path / "labels.csv", rubric=rubric)
+    kept.rate("ann", kept.order("ann")[0], {"tone": 55})
+    page = pages(kept, "ann").get(f"/?text={kept.order('ann')[0]}").text
+    assert 'min="0" max="100" value="55"' in page and 'type="radio"' not in page
+
+
+@pytest.mark.parametrize(
+    "rubric",
+    [
+        Rubric(["reply", "rater"], [Criterion("tone", "Is it kind?")]),
+        Rubric(["reply"], [Criterion("tone", "Is it kind?", raters=["ann", "bob"])]),
+    ],
+)
+def test_a_rubric_whose_ratings_no_file_can_hold_is_refused(tmp_path, rubric):
+    with pytest.raises(SetupError, match="rater"):
+        labels(tmp_path / "labels.csv", [{"reply": "A", "rater": "B"}], rubric)
+
+
+def test_the_end_says_that_few_texts_say_little(tmp_path):
+    kept = labels(tmp_path / "labels.csv")
     rate_all(kept, "ann")
-    assert load_examples(tmp_path / "labels.csv", rubric)[0].reply == "user: Hi\nbot: Yes?"
+    rate_all(kept, "bob")
+    page = pages(kept, "ann").get("/").text
+    assert "too few" in page and kept.agreement()[0].alpha == 1.0
+    many = labels(tmp_path / "many.csv", [{"reply": f"T{n}", "doc": n} for n in range(9)])
+    rate_all(many, "ann")
+    rate_all(many, "bob")
+    assert "too few" not in pages(many, "ann").get("/").text
+
+
+def test_a_draft_of_the_file_knows_its_raters_and_scores(tmp_path):
+    rubric = Rubric(["reply"], RUBRIC.criteria)
+    kept = labels(tmp_path / "l.csv", [{"reply": f"Reply {n} of words"} for n in range(9)], rubric)
+    for rater in ("ann", "bob"):
+        rate_all(kept, rater)
+    drafted = draft_rubric(str(kept.out)).rubric
+    assert (drafted.columns, drafted.rater) == (("reply",), "rater")
+    assert drafted.names == ("tone", "style")

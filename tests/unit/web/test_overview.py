@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from starlette.testclient import TestClient
 
 from mogradjudge.errors import SetupError
 from mogradjudge.optimize.events import ResultConfirmed, RunResumed, StepEnded
+from mogradjudge.web import overview
 from mogradjudge.web.overview import Overview
 from mogradjudge.web.server import application
 from report_runs import told, toy_run, written
@@ -43,15 +46,15 @@ def test_the_page_lists_runs_searches_and_benchmarks_with_links(folder):
     assert "&lt;b&gt;ann/run" in text and "<b>ann" not in text
     assert "2 trials" in text and "0.500" in text
     for name in ("%3Cb%3Eann/run", "search", "bench"):
-        assert f'href="/report/{name}"' in text
+        assert f'href="/report?{name}"' in text
 
 
 def test_a_report_is_made_of_what_is_there_now_and_the_folder_stays_as_it_is(folder):
     run = folder / "<b>ann" / "run"
     before = sorted(path.name for path in run.iterdir())
     web = let_in(folder)
-    assert "<h1>" in web.get("/report/%3Cb%3Eann/run").text
-    assert web.get("/report/bench").text == "<p>the benchmark</p>"
+    assert "<h1>" in web.get("/report?%3Cb%3Eann/run").text
+    assert web.get("/report?bench").text == "<p>the benchmark</p>"
     assert sorted(path.name for path in run.iterdir()) == before
 
 
@@ -59,12 +62,12 @@ def test_a_report_is_made_of_what_is_there_now_and_the_folder_stays_as_it_is(fol
     "name", ["nothing", "%2e%2e", "%2e%2e/secret", "/etc", "bench/report.html"]
 )
 def test_only_what_is_listed_can_be_read(folder, name):
-    assert let_in(folder).get(f"/report/{name}").status_code == 404
+    assert let_in(folder).get(f"/report?{name}").status_code == 404
 
 
 def test_nobody_reads_it_without_the_token(folder):
     web = pages(folder)
-    for address in ("/", "/rows", "/report/bench", "/?token=wrong"):
+    for address in ("/", "/rows", "/report?bench", "/?token=wrong"):
         assert web.get(address).status_code == 401
 
 
@@ -114,6 +117,35 @@ def test_a_damaged_run_is_a_line_and_hides_no_other(folder):
     (folder / "damaged" / "events.jsonl").write_text('{"event": "Nothing"}\n')
     text = let_in(folder).get("/rows").text
     assert "Line 1" in text and "2 trials" in text
+    assert {entry.name: entry.state for entry in Overview(folder).entries()}["damaged"] == "damaged"
+
+
+@pytest.mark.parametrize("name", [b"new\nline", b"a?b#c&d%41+e", b"bad\xff\xfe", b"'\"><b>"])
+def test_a_folder_of_any_name_is_listed_and_its_report_opens(tmp_path, name):
+    run = tmp_path / os.fsdecode(name)
+    run.mkdir()
+    (run / "report.md").write_text("# Report")
+    (run / "report.html").write_bytes(b"<p>\xff</p>")
+    web = let_in(tmp_path)
+    (address,) = re.findall(r'href="(/report\?[^"]+)"', web.get("/").text)
+    answer = web.get(address)
+    assert answer.content == b"<p>\xff</p>"
+    assert any("sandbox" in policy for policy in answer.headers.get_list("content-security-policy"))
+
+
+def test_a_folder_that_goes_while_it_is_read_is_left_out(folder, monkeypatch):
+    listed = list(overview._folders(folder))
+    shutil.rmtree(folder / "search")
+    monkeypatch.setattr(overview, "_folders", lambda _: iter(listed))
+    assert {entry.kind for entry in Overview(folder).entries()} == {"run", "benchmark"}
+    assert let_in(folder).get("/report?search").status_code in (404, 422)
+
+
+@pytest.mark.parametrize("result", [{"best": 3}, {"trials": 3}, {"best": {"agreement": []}}])
+def test_a_strange_search_hides_no_other(folder, result):
+    (folder / "search" / "search.json").write_text(json.dumps(result))
+    text = let_in(folder).get("/rows").text
+    assert "bench" in text and "search" in text
 
 
 def test_an_empty_folder_says_so_and_a_missing_one_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """A judge as a service: what it answers, what it refuses, and what it never tells."""
 
+import asyncio
 import json
 
 import dspy
@@ -7,13 +8,20 @@ import pytest
 from dspy.lm15 import ServerError
 from starlette.testclient import TestClient
 
-from engines import FunctionEngine, fake_lm, in_chat, user
+from engines import AsyncEngine, FunctionEngine, fake_lm, in_chat, user
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.web.server import application
-from mogradjudge.web.service import Limits, Service
+from mogradjudge.web.service import Limits, Service, description
 
 RUBRIC = Rubric(["reply"], [Criterion("tone", "Is it kind?"), Criterion("style", "Good?")])
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/rate",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost")],
+}
 SECRET = "sk-secret-key-0123456789abcdef"
 
 
@@ -45,6 +53,15 @@ def test_one_text_is_answered_with_an_object_and_a_list_with_a_list():
     assert many.headers["cache-control"] == "no-store"
 
 
+def test_items_that_cannot_be_read_do_not_keep_the_others_from_their_scores():
+    items = [{"reply": "Yes."}, {"reply": " "}, 3, {"other": ""}, {"reply": "x" * 13}]
+    rows = client(Limits(characters=12)).post("/rate", json=items).json()
+    assert [row["tone"] for row in rows] == [4, None, None, None, None]
+    assert rows[0]["tone_unscored"] is None
+    for number, row in enumerate(rows[1:], 2):
+        assert row.keys() == rows[0].keys() and str(number) in row["style_unscored"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "word"),
     [
@@ -52,7 +69,7 @@ def test_one_text_is_answered_with_an_object_and_a_list_with_a_list():
         (b"3", 422, "1"),
         (b"[]", 422, "0"),
         (b"{}", 422, "reply"),
-        (b'[{"reply": "Yes."}, {"reply": " "}]', 422, "2"),
+        (b'[{"other": "Yes."}, {"reply": " "}]', 422, "1"),
         (b'{"reply": ["Yes."]}', 422, "reply"),
         (b'{"reply": "1234567890123"}', 413, "13"),
         (json.dumps([{"reply": "Yes."}] * 4).encode(), 413, "4"),
@@ -81,8 +98,27 @@ def test_a_token_is_asked_for_but_not_for_health():
 
 def test_a_local_service_does_not_answer_to_another_name():
     hostile = {"host": "attacker.example"}
-    assert client().get("/health", headers=hostile).status_code == 400
+    refused = client().get("/health", headers=hostile)
+    assert refused.status_code == 400 and "Host" in refused.json()["error"]
     assert client(host="0.0.0.0").get("/health", headers=hostile).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_behind_a_proxy_only_the_names_that_it_passes_on_are_answered(host):
+    answering, _ = service()
+    app = application(answering.routes, host, None, names=["Judge.example"])
+    web = TestClient(app, "http://127.0.0.1:8000")
+    for name, status in {"judge.example": 200, "localhost:1": 200, "x.judge.example": 400}.items():
+        assert web.get("/health", headers={"host": name}).status_code == status
+    sent = {"host": "judge.example", "origin": "https://judge.example"}
+    assert web.post("/rate", json={"reply": "Yes."}, headers=sent).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["x/health?", "x/health#", "x@y", "", "a b", "[::1]:8000"])
+def test_a_name_that_is_none_opens_nothing(name):
+    web = client(token="sesame", host="0.0.0.0")
+    answer = web.post("/rate", json={"reply": "Yes."}, headers={"host": name})
+    assert answer.status_code == (401 if name.startswith("[") else 400)
 
 
 @pytest.mark.parametrize(("host", "token"), [("127.0.0.1", None), ("0.0.0.0", "sesame")])
@@ -143,6 +179,82 @@ def test_the_description_names_inputs_scores_and_limits():
     assert one["required"] == ["reply"] and many["maxItems"] == 7
     scores = rate["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"][0]
     assert set(scores["properties"]) >= {"tone", "style", "tone_unscored"}
+
+
+def test_the_description_has_the_scores_that_each_criterion_can_get():
+    rate = client().get("/openapi.json").json()["paths"]["/rate"]["post"]
+    scores = rate["responses"]["200"]["content"]["application/json"]["schema"]["oneOf"][0]
+    assert scores["properties"]["tone"]["enum"] == [1, 2, 3, 4, 5, None]
+    with dspy.context(lm=fake_lm(FunctionEngine(replied))):
+        expected = MultiCriteriaJudge(RUBRIC, score_rule="expected")
+    scores = description(expected, Limits())["paths"]["/rate"]["post"]["responses"]["200"]
+    tone = scores["content"]["application/json"]["schema"]["oneOf"][0]["properties"]["tone"]
+    assert (tone["minimum"], tone["maximum"]) == (1, 5) and "enum" not in tone
+
+
+def test_health_names_the_model_and_tells_one_judge_from_another():
+    def health(judge):
+        with dspy.context(lm=fake_lm(FunctionEngine(replied))):
+            routes = Service(judge).routes
+        return TestClient(application(routes, "localhost", None), "http://localhost").get("/health")
+
+    first, other = MultiCriteriaJudge(RUBRIC), MultiCriteriaJudge(RUBRIC)
+    (predictor,) = other.judges.values()
+    predictor.signature = predictor.signature.with_instructions("Rate it.")
+    one, again, new = (health(judge).json() for judge in (first, first, other))
+    assert one["model"] == fake_lm(FunctionEngine(replied)).model
+    assert one["judge"] == again["judge"] != new["judge"]
+
+
+def test_a_client_that_has_hung_up_is_paid_no_further_call(monkeypatch):
+    async def complete(engine, request):
+        engine.engine.requests.append(request)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(AsyncEngine, "complete", complete)
+
+    async def hang_up():
+        answering, engine = service(Limits(calls=2))
+        app = application(answering.routes, "localhost", None)
+        body = json.dumps([{"reply": str(number)} for number in range(5)]).encode()
+        messages = [{"type": "http.request", "body": body}]
+        sent = []
+
+        async def receive():
+            if messages:
+                return messages.pop()
+            while not engine.requests:
+                await asyncio.sleep(0.01)
+            return {"type": "http.disconnect"}
+
+        async def send(message):
+            sent.append(message)
+
+        await app(dict(SCOPE), receive, send)
+        return answering, len(engine.requests)
+
+    answering, calls = asyncio.run(asyncio.wait_for(hang_up(), 5))
+    assert calls <= 2 and answering.waiting == 0 and answering._free._value == 2
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("mogradjudge.web.server._BODY_SECONDS", 0.05)
+
+    async def wait():
+        answering, _ = service()
+        sent = []
+
+        async def receive():
+            await asyncio.sleep(60)
+
+        async def send(message):
+            sent.append(message)
+
+        app = application(answering.routes, "localhost", None)
+        await app(dict(SCOPE), receive, send)
+        return sent[0]["status"]
+
+    assert asyncio.run(asyncio.wait_for(wait(), 5)) == 408
 
 
 def test_no_prompt_is_kept():
