@@ -15,6 +15,7 @@ from mogradjudge.cli import cli
 from mogradjudge.data import ReadOptions, check_disjoint, inputs_key, survey
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, NoImage, read_image
+from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.optimize.estimate import estimate
 from mogradjudge.programs.identity import digest_of
 from mogradjudge.scoring.options import ScoringOptions
@@ -398,3 +399,14 @@ def test_splits_must_not_share_an_image_under_two_names(folder):
     with pytest.raises(SetupError, match="<image: ") as caught:
         check_disjoint(one, other, ("training", "test"))
     assert "base64" not in str(caught.value)
+
+
+def test_the_reply_cache_tells_images_apart(tmp_path):
+    engine = FunctionEngine(lambda _: in_chat({"fit": 4}))
+    judge = MultiCriteriaJudge(RUBRIC)
+    with dspy.context(lm=fake_lm(engine, cache=True)), replies_kept_in(tmp_path / "cache"):
+        for photo in (uri(png(1)), uri(png(2)), ADDRESS, uri(png(1)), ADDRESS):
+            judge(photo=photo, caption="A cat.")
+    assert [images_in(request)[0] for request in engine.requests] == [
+        *(uri(png(1)), uri(png(2)), ADDRESS)
+    ]
