@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from mogradjudge import Criterion, MOGrad, MultiCriteriaJudge, Rubric, load_examples
 from mogradjudge.cli import cli
-from mogradjudge.data import ReadOptions, check_disjoint, inputs_key, survey
+from mogradjudge.data import ReadOptions, check_disjoint, draft_rubric, inputs_key, survey
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, NoImage, read_image
 from mogradjudge.lm.reply_cache import replies_kept_in
@@ -409,3 +409,23 @@ def test_the_reply_cache_tells_images_apart(tmp_path):
     assert [images_in(request)[0] for request in engine.requests] == [
         *(uri(png(1)), uri(png(2)), ADDRESS)
     ]
+
+
+def test_a_table_may_hold_the_images_themselves(tmp_path):
+    rows = [
+        {
+            "photo": {"bytes": png(n), "path": f"{n}.png"},
+            "caption": f"A {n}.",
+            "human_fit": 1 + n % 5,
+        }
+        for n in range(10)
+    ]
+    path = tmp_path / "rated.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    assert draft_rubric(path).images == ("photo",)
+    assert [it.photo.url for it in load_examples(path, RUBRIC)] == [uri(png(n)) for n in range(10)]
+    engine = FunctionEngine(lambda _: in_chat({"fit": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        score_table(MultiCriteriaJudge(RUBRIC), path, tmp_path / "out.parquet")
+    assert {images_in(it)[0] for it in engine.requests} == {uri(png(n)) for n in range(10)}
+    assert pd.read_parquet(tmp_path / "out.parquet").photo[0]["path"] == "0.png"
