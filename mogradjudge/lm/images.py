@@ -65,13 +65,18 @@ def identity(value: object) -> object:
 
 
 def looks_like_image(cell: object) -> bool:
-    """Say whether a cell seems to name an image.
+    """Say whether a cell seems to name or to hold an image.
 
     Example:
         >>> looks_like_image("photos/cat.JPG"), looks_like_image("A cat sleeps.")
         (True, False)
     """
-    return isinstance(cell, str) and _NAMED.fullmatch(cell.strip()) is not None
+    match cell:
+        case str():
+            return _NAMED.fullmatch(cell.strip()) is not None
+        case {"bytes": bytes(content)}:
+            return any(start.match(content) for start in _KINDS.values())
+    return False
 
 
 def read_image(value: object, folder: Path | None = None, *, local: bool = True) -> NamedImage:

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from mogradjudge import Criterion, MOGrad, MultiCriteriaJudge, Rubric, load_examples
 from mogradjudge.cli import cli
-from mogradjudge.data import ReadOptions, check_disjoint, inputs_key, survey
+from mogradjudge.data import ReadOptions, check_disjoint, draft_rubric, inputs_key, survey
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import LARGEST_IMAGE, NamedImage, NoImage, read_image
+from mogradjudge.lm.reply_cache import replies_kept_in
 from mogradjudge.optimize.estimate import estimate
 from mogradjudge.programs.identity import digest_of
 from mogradjudge.scoring.options import ScoringOptions
@@ -333,19 +334,18 @@ def test_paths_in_examples_are_read_before_a_run(folder):
         MOGrad(steps=1).optimize(MultiCriteriaJudge(RUBRIC), trainset=examples)
 
 
-def test_an_estimate_counts_an_image_roughly_not_by_its_bytes(rated):
-    large = [
-        it.copy(photo=read_image(png() + b"0" * 300_000 + bytes([n]))) for n, it in enumerate(rated)
+def test_an_estimate_counts_an_image_roughly_not_by_its_bytes():
+    rows = [
+        dspy.Example(
+            photo=read_image(png(n) + b"0" * 100_000), caption=f"{n}", human_fit=1.0 + n % 5
+        ).with_inputs("photo", "caption")
+        for n in range(10)
     ]
-    config = MOGrad(steps=1).config
     models = dict.fromkeys(("judge", "critic", "coach", "editor"), "openai/gpt-4o-mini")
-    small, big = (
-        estimate(config, MultiCriteriaJudge(RUBRIC), it[:10], it[10:], models)
-        for it in (rated, large)
-    )
-    judge = small[0]
-    assert judge.prompt_tokens == big[0].prompt_tokens
-    assert judge.prompt_tokens > 1000 * judge.calls
+    config = MOGrad(steps=1).config
+    judge, critic, *_ = estimate(config, MultiCriteriaJudge(RUBRIC), rows[:5], rows[5:], models)
+    for role in (judge, critic):
+        assert 1000 * role.calls < role.prompt_tokens < 3000 * role.calls
 
 
 def test_the_name_of_an_image_is_one_line():
@@ -398,3 +398,34 @@ def test_splits_must_not_share_an_image_under_two_names(folder):
     with pytest.raises(SetupError, match="<image: ") as caught:
         check_disjoint(one, other, ("training", "test"))
     assert "base64" not in str(caught.value)
+
+
+def test_the_reply_cache_tells_images_apart(tmp_path):
+    engine = FunctionEngine(lambda _: in_chat({"fit": 4}))
+    judge = MultiCriteriaJudge(RUBRIC)
+    with dspy.context(lm=fake_lm(engine, cache=True)), replies_kept_in(tmp_path / "cache"):
+        for photo in (uri(png(1)), uri(png(2)), ADDRESS, uri(png(1)), ADDRESS):
+            judge(photo=photo, caption="A cat.")
+    assert [images_in(request)[0] for request in engine.requests] == [
+        *(uri(png(1)), uri(png(2)), ADDRESS)
+    ]
+
+
+def test_a_table_may_hold_the_images_themselves(tmp_path):
+    rows = [
+        {
+            "photo": {"bytes": png(n), "path": f"{n}.png"},
+            "caption": f"A {n}.",
+            "human_fit": 1 + n % 5,
+        }
+        for n in range(10)
+    ]
+    path = tmp_path / "rated.parquet"
+    pd.DataFrame(rows).to_parquet(path)
+    assert draft_rubric(path).images == ("photo",)
+    assert [it.photo.url for it in load_examples(path, RUBRIC)] == [uri(png(n)) for n in range(10)]
+    engine = FunctionEngine(lambda _: in_chat({"fit": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        score_table(MultiCriteriaJudge(RUBRIC), path, tmp_path / "out.parquet")
+    assert {images_in(it)[0] for it in engine.requests} == {uri(png(n)) for n in range(10)}
+    assert pd.read_parquet(tmp_path / "out.parquet").photo[0]["path"] == "0.png"
