@@ -234,7 +234,7 @@ def alpha_of_raters(ratings: Sequence[Mapping[str, float]]) -> float | Undefined
     Example:
         >>> texts = [{"ann": 1, "bob": 2}, {"ann": 3, "bob": 3}, {"ann": 5, "bob": 4}, {"ann": 2}]
         >>> round(alpha_of_raters(texts), 3)
-        0.841
+        0.902
     """
     shared = [list(scores.values()) for scores in ratings if len(scores) > 1]
     if not shared:

@@ -128,9 +128,10 @@ def label_command(
 ) -> None:
     """Rate the texts of DATA by hand in the browser, on the criteria of a rubric.
 
-    Each rater gives a name, sees no rating of others, and has an order of texts of their own. FILE
-    has a row for each text and rater, and is written after each rating; the same command goes on
-    with it. At the end the page says how the raters agree. It needs the extra "web".
+    Each rater gives a name (Anna and ANNA are one), sees no rating of others, and has an order of
+    texts of their own. A criterion with a `comment` column has a field for it. FILE has a row for
+    each text and rater, and is written after each rating; the same command goes on with it. At the
+    end the page says how the raters agree. It needs the extra "web".
 
     \b
     mogradjudge label texts.csv --rubric rubric.toml

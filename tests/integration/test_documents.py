@@ -319,7 +319,9 @@ def test_the_commands_of_the_image_and_the_workflow_are_there():
     image = (ROOT / "examples" / "Dockerfile").read_text(encoding="utf-8")
     workflow = (ROOT / "examples" / "workflows" / "judge.yml").read_text(encoding="utf-8")
     entry = json.loads(re.search(r"^ENTRYPOINT (\[.*\])$", image, re.MULTILINE)[1])
-    evaluate = re.search(r"mogradjudge (evaluate .*?)\n +env:", workflow, re.DOTALL)[1]
+    evaluate = re.search(
+        r"^ +mogradjudge (evaluate .*?)\n +env:", workflow, re.DOTALL | re.MULTILINE
+    )[1]
     parse(cli, entry[1:])
     parse(cli, shlex.split(evaluate))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import dspy
 import pytest
@@ -10,8 +11,9 @@ from starlette.testclient import TestClient
 
 from engines import AsyncEngine, FunctionEngine, fake_lm, in_chat, user
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.errors import SetupError
 from mogradjudge.judge.judge import MultiCriteriaJudge
-from mogradjudge.web.server import application
+from mogradjudge.web.server import application, run
 from mogradjudge.web.service import Limits, Service, description
 
 RUBRIC = Rubric(["reply"], [Criterion("tone", "Is it kind?"), Criterion("style", "Good?")])
@@ -291,3 +293,21 @@ def test_an_image_is_sent_on_but_no_file_of_this_machine_is_read(tmp_path):
     assert all("image" in [part.type for part in it.messages[0].parts] for it in engine.requests)
     item = web.get("/openapi.json").json()["paths"]["/rate"]["post"]["requestBody"]
     assert "maxLength" not in json.dumps(item["content"]["application/json"]["schema"]["oneOf"][0])
+
+
+def test_a_host_that_is_none_is_told_by_its_option(monkeypatch):
+    def unknown(address, family):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "create_server", unknown)
+    with pytest.raises(SetupError, match="--host"):
+        run(application([], "nowhere", None), "nowhere", 8000, print)
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_both_families_of_local_addresses_are_bound(monkeypatch, host):
+    monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    urls = []
+    run(application([], host, None), host, 0, urls.append)
+    assert urls[0].startswith(f"http://{f'[{host}]' if ':' in host else host}:")
