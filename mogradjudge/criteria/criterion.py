@@ -218,8 +218,8 @@ class Criterion:
 
     def score_in(self, example: Mapping[str, Any]) -> float | None:
         """Return people's score of an example; None if it is not rated, or it does not apply."""
-        score: float | None = None if self.is_na_in(example) else example.get(self.human)
-        return score
+        score = None if self.is_na_in(example) else example.get(self.human)
+        return None if score is None else float(score)
 
     def shown(self, score: float) -> str:
         """Write a score, with its level's name if it has one."""

@@ -22,7 +22,7 @@ from mogradjudge.agreement.applicability import Applicability
 from mogradjudge.agreement.bootstrap import resampled_values
 from mogradjudge.agreement.checks import group_codes
 from mogradjudge.criteria import Criterion, Rubric
-from mogradjudge.judge.scores import NotApplicable, Unscored, is_unread, raw_score
+from mogradjudge.judge.scores import NotApplicable, raw_score
 from mogradjudge.objectives.hooks import Scored
 from mogradjudge.objectives.record import Objective
 from mogradjudge.settings import Measure
@@ -104,21 +104,21 @@ class HumanAgreement:
         columns = self._columns(scored, raw=False)
         return deviation(*columns, [result.group for result in scored])
 
-    def applicability(self, results: Iterable[tuple[Any, Any]]) -> Applicability | None:
+    def applicability(self, scored: Iterable[tuple[Any, object]]) -> Applicability | None:
         """Compare people and judge on whether the criterion applies; None if it always does.
 
         Args:
-            results: Examples and predictions.
+            scored: Examples and their scores.
         """
-        rule = self.criterion
-        if not rule.na:
+        if not self.criterion.na:
             return None
-        return Applicability.of(
-            (rule.is_na_in(example), isinstance(prediction[rule.name], NotApplicable))
-            for example, prediction in results
-            if example.get(rule.human) is not None
-            if not isinstance(prediction, Unscored) and not is_unread(prediction[rule.name])
+        # A score is a number where both say the same of it, and `NotApplicable` where they do not.
+        pairs = (
+            (self.criterion.is_na_in(example), isinstance(score, float))
+            for example, score in scored
+            if isinstance(score, float | NotApplicable)
         )
+        return Applicability.of((people, people == agree) for people, agree in pairs)
 
     def _with_both(self, scored: Sequence[Scored]) -> list[Scored]:
         """Leave out the texts to which the criterion does not apply, as both say."""

@@ -260,7 +260,7 @@ def agreement_of(judgements: Sequence[Judgement], objectives: Objectives) -> Agr
     }
     deviations = {name: measure.deviation(scored) for name, (measure, scored) in ours.items()}
     applicability = {
-        name: measure.applicability((it.example, it.read_by(name)) for it in judgements)
+        name: measure.applicability((it.example, it.scores[name]) for it in judgements)
         for name, (measure, _) in ours.items()
     }
     both = {name: it.both for name, it in applicability.items() if it is not None}

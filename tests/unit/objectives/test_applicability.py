@@ -56,7 +56,6 @@ def test_agreement_is_over_the_texts_that_both_have_scored():
 
 
 def test_texts_that_it_does_not_apply_to_do_not_change_a_difference():
-    plain = difference_between(judged(*BOTH), judged(*BOTH[::-1]), OBJECTIVES)
     pairs = [[(human, judge) for (human, _), (_, judge) in zip(BOTH, order, strict=True)]
              for order in (BOTH, BOTH[::-1])]  # fmt: skip
     ours = difference_between(*(judged(*it, ("n/a", NA)) for it in pairs), OBJECTIVES)
