@@ -72,12 +72,11 @@ def init_command(
     """
     from mogradjudge.data.draft import draft_rubric, table_of
 
-    if Path(out).exists() and not force:
-        raise SetupError(f"{out} exists: give --force to overwrite it, or another --out.")
+    table = table_of(data, options["limit"], reading_of(options))
+    _check_new(Path(out), force=force)
     asks = not yes
     if asks and not sys.stdin.isatty():
         raise SetupError("init asks on a terminal: give --yes to take its guesses elsewhere.")
-    table = table_of(data, options["limit"], reading_of(options))
 
     def drafted(**chosen: Any) -> Draft:
         return draft_rubric(table, **chosen)
@@ -86,7 +85,10 @@ def init_command(
     draft = _asked(drafted, chosen) if asks else drafted(**chosen)
     write_text(Path(out), draft.to_toml())
     rubric, examples, faults = _read(data, out, options)
-    _finish(data, rubric, examples, faults, as_json=as_json, rubric_path=out)
+    if not as_json:
+        print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
+    roles = {"columns": dict(draft.roles)}
+    _finish(data, rubric, examples, faults, as_json=as_json, rubric_path=out, more=roles)
     if not as_json:
         command = f"mogradjudge check {shlex.quote(data)} --rubric {shlex.quote(out)}"
         say(f"The rubric is in {out}. Write into its definitions what the raters were told.")
@@ -109,6 +111,13 @@ def check_command(data: str, rubric: str, as_json: bool, **options: Any) -> None
     """
     read, examples, faults = _read(data, rubric, options)
     _finish(data, read, examples, faults, as_json=as_json, rubric_path=rubric, **options)
+
+
+def _check_new(out: Path, *, force: bool) -> None:
+    if not out.parent.is_dir():
+        raise SetupError(f"There is no folder {out.parent} to write {out.name} into: make it.")
+    if out.is_dir() or (out.exists() and not force):
+        raise SetupError(f"{out} exists: give --force to overwrite it, or another --out.")
 
 
 def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,6 +245,7 @@ def _finish(
     *,
     as_json: bool,
     rubric_path: str,
+    more: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> None:
     """Print the card and what is wrong.
@@ -253,7 +263,7 @@ def _finish(
         faults += _of_a_run(examples, rubric, config)
         card = data_card(examples, rubric, config)
     if as_json:
-        click.echo(to_json({"card": card and card.as_dict(), "problems": faults}))
+        click.echo(to_json({**(more or {}), "card": card and card.as_dict(), "problems": faults}))
     elif card is not None and rubric is not None:
         _print_card(card, rubric)
     if faults:

@@ -107,6 +107,23 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
     return scores
 
 
+def labelled(cell: object) -> tuple[int, str] | None:
+    """Return the score and the level's name of a cell that holds both; None for others.
+
+    Example:
+        >>> labelled("4 - good"), labelled("4 (good)"), labelled("4/5")
+        ((4, 'good'), (4, 'good'), None)
+    """
+    match = _LABELLED.fullmatch(bare(cell)) if isinstance(cell, str) else None
+    if match is None or _says_no_score(match[2]):
+        return None
+    return int(match[1]), match[2].rstrip(") ")
+
+
+def _says_no_score(label: str) -> bool:
+    return " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS
+
+
 def _read(
     cell: object, criterion: Criterion, separator: str | None
 ) -> tuple[float | None, re.Pattern[str] | None]:
@@ -153,7 +170,7 @@ def _level(text: object, criterion: Criterion) -> float | None:
 def _without_label(number: str, label: str, criterion: Criterion) -> float:
     if (named := _level(label.rstrip(") "), criterion)) not in (None, float(number)):
         raise _NotAScoreError(f"The level of this name has the score {named:g}: write one of both.")
-    if " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS:
+    if _says_no_score(label):
         raise _NotAScoreError(
             "The label says that there is no score: empty the cell, or write only the number."
         )

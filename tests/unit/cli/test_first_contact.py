@@ -105,6 +105,25 @@ def test_a_rubric_that_is_there_is_kept_and_off_a_terminal_yes_is_needed(table, 
     assert call("init", table, "--yes", "--force") == 0
 
 
+def test_each_column_is_said_what_it_is_taken_for(table, capsys):
+    assert call("init", table, "--yes", "--json") == 0
+    assert [*json.loads(capsys.readouterr().out)["columns"]] == [*COLUMNS]
+    assert call("init", table, "--yes", "--force") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*COLUMNS, "group", "comment on tone"))
+
+
+def test_a_table_or_a_folder_that_is_not_there_is_said_first(table, capsys):
+    (table.parent / "rubric.toml").write_text("mine")
+    assert call("init", "nope.csv", "--yes") == 2
+    assert "nope.csv" in (error := capsys.readouterr().err)
+    assert "--force" not in error
+    assert call("init", table, "--yes", "--out", "nowhere/x.toml") == 2
+    error = capsys.readouterr().err
+    assert "nowhere" in error
+    assert "removed" not in error
+
+
 def test_check_says_all_that_is_wrong_at_once(table, capsys):
     with table.open("a", newline="") as file:
         csv.writer(file).writerows([("d", "An article", "", "nine", 1, 1, ""), ("d", "A", "B", 9)])
