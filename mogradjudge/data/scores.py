@@ -10,6 +10,7 @@ from mogradjudge.criteria import Criterion, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
 from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
+from mogradjudge.data.ratings import source_of
 from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
@@ -80,11 +81,12 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
         >>> read_scores(table, Criterion("tone", "Is it polite?")).values
         [4.0]
     """
-    name, scale = criterion.human, criterion.scale
+    scale = criterion.scale
     scores = Scores([], [], [])
-    unusual: dict[re.Pattern[str], list[tuple[str, float]]] = {}
-    for place, cell in enumerate(table.column(name)):
-        score = None
+    unusual: dict[tuple[str, re.Pattern[str]], list[tuple[str, float]]] = {}
+    sources = table.column(source_of(criterion.human))
+    for place, cell in enumerate(table.column(criterion.human)):
+        score, name = None, str(sources[place] or criterion.human)
         if criterion.na and says_not_applicable(cell):
             scores.values.append(NOT_APPLICABLE)
             continue
@@ -98,12 +100,12 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
             scores.faults.append(table.fault(place, rule, cell, advice))
         else:
             if form is not None and score is not None:
-                unusual.setdefault(form, []).append((str(cell), score))
+                unusual.setdefault((name, form), []).append((str(cell), score))
             if score is not None and not scale.covers(score):
                 rule = f"{name!r} must lie on the scale {scale}, got"
                 scores.faults.append(table.fault(place, rule, cell))
         scores.values.append(score)
-    scores.notes.extend(_note(name, cells) for cells in unusual.values())
+    scores.notes.extend(_note(name, cells) for (name, _), cells in unusual.items())
     return scores
 
 
