@@ -161,7 +161,7 @@ def test_a_gap_of_a_rater_is_counted_on_its_criterion(tmp_path, caplog):
 def test_what_is_said_of_a_cell_names_its_raters_column(cell, tmp_path, caplog):
     load_examples(table(tmp_path / "a.csv", [("a", 3, "4 - good")], OF_RATERS), RATERS)
     assert "'Ben T.'" in caplog.messages[0]
-    with pytest.raises(SetupError, match="'Ann T.'") as caught:
+    with pytest.raises(SetupError, match=r"'Ann T\.'") as caught:
         load_examples(table(tmp_path / "a.csv", [("a", cell, 4)], OF_RATERS), RATERS)
     assert "human_tone" not in str(caught.value) + caplog.text
 
