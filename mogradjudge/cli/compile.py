@@ -39,12 +39,6 @@ if TYPE_CHECKING:
     from mogradjudge.cli import job
     from mogradjudge.optimize.estimate import RoleEstimate
 
-_USES = {
-    "training": "to write critiques on",
-    "validation": "to choose by",
-    "confirmation": "to confirm the result on",
-    "test": "held out",
-}
 _CAPS = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
 
 
@@ -149,11 +143,11 @@ def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> 
 def describe_job(options: job.Options, ready: job.Job) -> list[str]:
     """Say how the texts are used, and what calls and dollars to expect."""
     from mogradjudge.cli.job import make_optimizer
-    from mogradjudge.optimize.datasets import examples_of
+    from mogradjudge.optimize.datasets import examples_of, too_few_to_confirm
 
     config = make_optimizer(options).config
-    parts = examples_of(config, None, ready.examples, None, ready.test).parts
-    used = ", ".join(f"{len(parts[name])} {use}" for name, use in _USES.items() if parts[name])
+    used = examples_of(config, None, ready.examples, None, ready.test).describe()
+    too_few = too_few_to_confirm(config, ready.examples, ready.test)
     rows = _estimated(options, ready)
     calls, likely = (sum(getattr(row, key) for row in rows) for key in ("calls", "likely_calls"))
     costs = [row.cost for row in rows]
@@ -165,7 +159,8 @@ def describe_job(options: job.Options, ready: job.Job) -> list[str]:
     caps = [f"--{name.replace('_', '-')} {cap}" for name in _CAPS if (cap := vars(options)[name])]
     capped = f"; capped by {', '.join(caps)}" if caps else ""
     return [
-        f"Texts: {used}.",
+        used,
+        *([too_few] if too_few else []),
         f"Calls: {calls} at most, about {likely} expected; {price}{capped}.",
     ]
 

@@ -142,6 +142,85 @@ def test_check_says_all_that_is_wrong_at_once(table, capsys):
         Rubric.from_toml(rubric)
 
 
+ALL_WRONG = """
+group = "document"
+inputs = ["article", "summary"]
+[[criteria]]
+name = "tone"
+scale = [5, 1]
+human = "human_tone"
+[[criteria]]
+definition = "Is it witty?"
+human = "wit"
+[[criteria]]
+name = "clarity"
+raters = ["clarity_1", "clarity_3"]
+grade = 3
+measure = "nothing"
+definition = ""
+"""
+
+
+def test_a_rubric_without_a_right_criterion_hides_nothing_of_the_data(table, capsys):
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerows([("d", "An article", "", "nine", "ten", 1, "")])
+    rubric = table.parent / "rubric.toml"
+    rubric.write_text(ALL_WRONG)
+    assert call("check", table, "--rubric", rubric, "--json") == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    of_rubric = ("definition", "(5, 1)", "name", "'grade'", "'nothing'", "''")
+    of_data = ("'document'", "'wit'", "'clarity_3'", "'nine'", "'ten'", "'summary'")
+    for wrong in (*of_rubric, *of_data):
+        assert any(wrong in line for line in problems), wrong
+    assert len(problems) == len(set(problems))
+
+
+@pytest.mark.parametrize("text", ["inputs = 3", "no toml", "inputs = ['a']\ncriteria = 3"])
+def test_a_rubric_that_cannot_be_read_does_not_hide_a_missing_table(text, tmp_path, capsys):
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(text)
+    assert call("check", tmp_path / "nope.csv", "--rubric", rubric) == 2
+    error = capsys.readouterr().err
+    assert "nope.csv" in error
+    assert "rubric.toml" in error
+
+
+def test_bad_cells_hide_neither_the_card_nor_what_a_run_lacks(table, capsys):
+    assert call("init", table, "--yes") == 0
+    with table.open("w", newline="") as file:
+        bad = ("d", "An article", "A summary", "nine", 1, 1, "")
+        csv.writer(file).writerows([COLUMNS, *([*it[:3], 3, 3, 3, ""] for it in rows()), bad])
+    capsys.readouterr()
+    assert call("check", table, "--rubric", "rubric.toml", "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["card"]["texts"] >= 120
+    assert any("'nine'" in problem for problem in report["problems"])
+    assert any("equal" in problem for problem in report["problems"])
+
+
+@pytest.mark.slow
+def test_check_says_what_compile_with_the_same_options_will_do(table, capsys):
+    assert call("init", table, "--yes") == 0
+    command = [table, "--rubric", "rubric.toml", "--test-share", "0.3"]
+    model = ["--lm", "openai/none", "--api-base", "http://127.0.0.1:9/v1", "--out", "run"]
+    call("compile", *command, *model, "--steps", 1, "--batch-size", 1, "--max-seconds", 0.01)
+    said = [it for it in capsys.readouterr().err.splitlines() if it.startswith(("Texts", "Too"))]
+    assert call("check", *command) == 0
+    assert " ".join(said) in (card := capsys.readouterr().out)
+    assert card.count("--test-share") == 1
+
+
+def test_check_takes_what_decides_the_split(table, capsys):
+    assert call("init", table, "--yes") == 0
+    command = ["check", table, "--rubric", "rubric.toml"]
+    for options in ((), ("--confirm", "off"), ("--protocol", "paper")):
+        capsys.readouterr()
+        assert call(*command, *options) == 0
+        assert ("to confirm the result" in capsys.readouterr().out) == (not options)
+    assert call(*command, "--test-share", "0.999") == 2
+    assert "--test-share" in capsys.readouterr().err
+
+
 def test_check_says_what_would_stop_a_run_later(table, capsys):
     assert call("init", table, "--yes") == 0
     with table.open("w", newline="") as file:
