@@ -49,7 +49,7 @@ def check_text(text: str) -> CheckedText:
     usable.add_inputs(inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs))
     criteria = [*fields["criteria"], *doubtful]
     usable.add_criteria(criteria)
-    for key in fields.keys() - {"inputs", "criteria"}:
+    for key in sorted(fields.keys() - {"inputs", "criteria"}):
         usable.takes(**{key: fields[key]})
     if not faults:  # only as a whole something may be wrong: a name that is used twice
         usable.takes(**fields)
