@@ -160,8 +160,8 @@ def describe_job(options: job.Options, ready: job.Job) -> list[str]:
     capped = f"; capped by {', '.join(caps)}" if caps else ""
     return [
         used,
-        *([too_few] if too_few else []),
         f"Calls: {calls} at most, about {likely} expected; {price}{capped}.",
+        *filter(None, [too_few]),
     ]
 
 
