@@ -87,7 +87,7 @@ def test_what_concerns_every_text_is_an_error(texts, error, awaited):
 
 def test_a_table_without_an_input_is_refused_with_its_name():
     with pytest.raises(SetupError, match="'text'"):
-        rate([{"reply": "Yes."}])
+        rate([{"answer": "Yes."}])
     with pytest.raises(SetupError, match="table"):
         rate({"text": ["Yes."]})
 
