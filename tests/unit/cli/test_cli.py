@@ -174,6 +174,19 @@ def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server
     assert "--max-calls" not in capsys.readouterr().err
 
 
+def test_more_steps_begin_as_a_run_does(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--steps", 1)) == 0
+    first = capsys.readouterr().err.splitlines()
+    so_far = read(out / "result.json")["calls"]
+    assert call(*compile_words(table, server, out, "--steps", 2)) == 0
+    texts, calls, *_ = capsys.readouterr().err.splitlines()
+    assert texts == first[0]
+    before, most, *_ = (int(number) for number in re.findall(r"\d+", calls))
+    assert before == so_far
+    assert before + most >= read(out / "result.json")["calls"]
+
+
 @pytest.mark.parametrize(
     ("answer", "more", "status"), [("n", (), 130), ("", (), 0), ("n", ("--yes",), 0)]
 )
