@@ -29,6 +29,7 @@ from mogradjudge.cli.output import (
     loudness,
     note,
     output_options,
+    tell_report,
 )
 from mogradjudge.cli.paired import print_claims, print_edits
 from mogradjudge.cli.tables import print_estimate, print_run
@@ -141,8 +142,8 @@ def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> 
     before, config = State.read(Path(out, STATE)), make_optimizer(options).config
     if (more := config.steps - len(before.steps if before else ())) < 1:
         return
-    config, calls_before = replace(config, steps=more), before and before.calls
-    for line in describe_job(options, ready, config, calls_before):
+    config = replace(config, steps=more)
+    for line in describe_job(options, ready, config, before.calls if before else None):
         note(line)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Go on?", default=True, abort=True, err=True)
@@ -204,7 +205,7 @@ def _report(out: Path, *, as_json: bool) -> None:
     except SetupError as error:
         tell(f"There is no report: {error}")
     else:
-        (note if as_json else say)(f"The report is in {path}.")
+        tell_report(path, as_json=as_json)
 
 
 def _advise(result: Mapping[str, Any], out: str) -> None:

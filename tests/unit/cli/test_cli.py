@@ -174,6 +174,24 @@ def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server
     assert "--max-calls" not in capsys.readouterr().err
 
 
+def test_a_report_without_figures_says_what_draws_them(
+    table, server, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "run"
+    words = compile_words(table, server, out, "--steps", 1)
+    words.remove("--no-report")
+    monkeypatch.setattr("mogradjudge.display.plotting.can_draw", lambda: False)
+    assert call(*words) == 0
+    for command in ([], ["--json"]):
+        shown = "".join(capsys.readouterr())
+        assert "matplotlib" in shown
+        assert call("report", out, *command) == 0
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert call("report", out) == 0
+    assert "matplotlib" not in capsys.readouterr().out
+
+
 def test_more_steps_begin_as_a_run_does(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out, "--steps", 1)) == 0
