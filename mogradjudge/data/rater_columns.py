@@ -104,17 +104,21 @@ def by_raters(
 
 
 def without_common(names: Sequence[str]) -> dict[str, str]:
-    """Leave out the words that all names begin with: ``Answer.tone`` and ``Answer.wit``.
+    """Leave out the words that all names begin with, where what people rate comes after them.
 
     Example:
         >>> without_common(["Answer.tone", "Answer.wit"])
         {'Answer.tone': 'tone', 'Answer.wit': 'wit'}
+        >>> without_common(["score_anna", "score_ben"])
+        {}
     """
     words = {name: _words(name) for name in names}
     places = zip(*words.values(), strict=False) if len(words) > 1 else ()
     common = sum(1 for _ in takewhile(lambda place: len({*place}) == 1, places))
-    rests = {name: "_".join(own[common:]) for name, own in words.items()}
-    return rests if common and all(rest[:1].isalpha() for rest in rests.values()) else {}
+    rests = {name: own[common:] for name, own in words.items()}
+    if not common or not all(len(rest) <= 2 and _is_quality(rest) for rest in rests.values()):
+        return {}
+    return {name: "_".join(rest) for name, rest in rests.items()}
 
 
 def _grouped(columns: Sequence[str], taken: Mapping[str, tuple[_Family, Words]]) -> list[Raters]:
