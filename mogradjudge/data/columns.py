@@ -74,6 +74,7 @@ class Columns:
             for name in table.columns
         }
         self.named_levels = self._named_levels()
+        self._read_scores: dict[str, list[float] | None] = {}
 
     def criteria(self) -> dict[str, dict[str, str]]:
         """Return the columns of scores by criterion, each with what names its rater."""
@@ -275,7 +276,9 @@ class Columns:
 
     def _scores(self, name: str) -> list[float] | None:
         """Return a column's scores, those of lists, too; None if other things stand in it."""
-        return self._read(name, self.cells[name], keep=False)
+        if name not in self._read_scores:  # it is asked for more than once
+            self._read_scores[name] = self._read(name, self.cells[name], keep=False)
+        return self._read_scores[name]
 
     def _read(self, name: str, values: Iterable[object], *, keep: bool) -> list[Any] | None:
         rows = [
