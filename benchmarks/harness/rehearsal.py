@@ -25,7 +25,7 @@ from mogradjudge.hashing import digest
 from mogradjudge.lm.budget import Budget
 from mogradjudge.lm.ledger import LedgerRow
 from mogradjudge.lm.pricing import TokenCounter, price
-from mogradjudge.optimize.dry_run import PARAGRAPH_TOKENS
+from mogradjudge.optimize.dry_run import PARAGRAPH_TOKENS, replying
 from mogradjudge.stages.gradient import Unit
 
 _DRAWS = ("seed", "repeat", "run", "instructions", "step")  # what cells of one kind differ in
@@ -194,32 +194,9 @@ def rehearsing(name: str, grid: Grid, estimate: Estimate) -> Iterator[Rehearsal]
     """Give a grid that rehearses, and answer all calls of the block."""
     with tempfile.TemporaryDirectory(prefix="mogradjudge-estimate-") as folder:
         rehearsal = Rehearsal(name, Path(folder), grid, estimate)
-        with dspy.context(adapter=_Replying(rehearsal)):
+        adapter = dspy.ChatAdapter(use_json_adapter_fallback=False)
+        with dspy.context(adapter=replying(adapter, rehearsal)):
             yield rehearsal
-
-
-class _Replying(dspy.ChatAdapter):  # type: ignore[misc]  # dspy is untyped
-    """Replies in the place of all models."""
-
-    __module__ = "mogradjudge"  # the roles take no adapter of a stranger's
-
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        super().__init__(use_json_adapter_fallback=False)
-        self.rehearsal = rehearsal
-
-    def __call__(
-        self,
-        lm: dspy.BaseLM,
-        lm_kwargs: dict[str, Any],
-        signature: type[dspy.Signature],
-        demos: list[dict[str, Any]],
-        inputs: dict[str, Any],
-    ) -> list[dict[str, Any]]:
-        outputs = self.rehearsal.reply(lm, signature, inputs)
-        reply = self.format_assistant_message_content(signature, outputs)
-        messages = self.format(signature, demos, inputs)
-        self.rehearsal.book(lm.model, messages, reply, inputs)
-        return [outputs]
 
 
 def _value(

@@ -8,19 +8,10 @@ from typing import Any
 import click
 
 from mogradjudge.cli.evaluate import ledger_of, measure
-from mogradjudge.cli.options import (
-    FILE,
-    agreement_options,
-    cap_options_for,
-    data_argument,
-    fallback_option,
-    keep_going_option,
-    lm_options,
-    reading_options,
-)
+from mogradjudge.cli.options import FILE, agreement_options, fallback_option
 from mogradjudge.cli.output import Work, output_options
 from mogradjudge.cli.paired import print_edits, print_paired
-from mogradjudge.cli.saved_judge import held_out_option, raw_option
+from mogradjudge.cli.saved_judge import held_out_option, judging_options, raw_option
 from mogradjudge.cli.tables import print_ledger
 from mogradjudge.display.terminal import number, print_table, say
 from mogradjudge.errors import SetupError
@@ -32,11 +23,7 @@ _SHOWN = 10  # changed texts on the terminal
 @click.command("compare", cls=Work, short_help="Compare two saved judges on rated texts.")
 @click.argument("first", type=FILE, metavar="A")
 @click.argument("second", type=FILE, metavar="B")
-@data_argument
-@lm_options
-@reading_options
-@cap_options_for()
-@keep_going_option
+@judging_options
 @fallback_option
 @raw_option
 @agreement_options
@@ -71,7 +58,8 @@ def compare_command(
     ledger = ledger_of(options)
     paths = (first, second)
     one, two = (
-        measure(path, data, options, ledger, as_json=as_json, others=paths)[0] for path in paths
+        measure(path, data, options, ledger, as_json=as_json, others=paths, whose=name)[0]
+        for path, name in zip(paths, "AB", strict=True)
     )
     pairs = paired(one.texts, two.texts, names, two.options, ("A", "B"))
     if pairs is None:

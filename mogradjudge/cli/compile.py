@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from mogradjudge.cli.output import (
     loudness,
     note,
     output_options,
+    tell_report,
 )
 from mogradjudge.cli.paired import print_claims, print_edits
 from mogradjudge.cli.tables import print_estimate, print_run
@@ -37,14 +39,9 @@ from mogradjudge.files import to_json
 
 if TYPE_CHECKING:
     from mogradjudge.cli import job
+    from mogradjudge.optimize.config import MOGradConfig
     from mogradjudge.optimize.estimate import RoleEstimate
 
-_USES = {
-    "training": "to write critiques on",
-    "validation": "to choose by",
-    "confirmation": "to confirm the result on",
-    "test": "held out",
-}
 _CAPS = ("max_calls", "max_total_tokens", "max_cost", "max_seconds")
 
 
@@ -131,30 +128,43 @@ def compile_command(
 
 
 def _announce(options: job.Options, ready: job.Job, out: str, *, asks: bool) -> None:
-    """Say what is about to be done and paid, and ask on a terminal; nothing for a resumed run.
+    """Say what is about to be done and paid, and ask on a terminal; nothing for an ended run.
 
     Raises:
         click.Abort: If the user does not go on.
     """
+    from mogradjudge.cli.job import make_optimizer
     from mogradjudge.optimize.directory import STATE
+    from mogradjudge.optimize.state import State
 
-    if loudness() is Loudness.QUIET or (Path(out) / STATE).exists():
+    if loudness() is Loudness.QUIET:
         return
-    for line in describe_job(options, ready):
+    before, config = State.read(Path(out, STATE)), make_optimizer(options).config
+    if (more := config.steps - len(before.steps if before else ())) < 1:
+        return
+    config = replace(config, steps=more)
+    for line in describe_job(options, ready, config, before.calls if before else None):
         note(line)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm("Go on?", default=True, abort=True, err=True)
 
 
-def describe_job(options: job.Options, ready: job.Job) -> list[str]:
-    """Say how the texts are used, and what calls and dollars to expect."""
-    from mogradjudge.cli.job import make_optimizer
-    from mogradjudge.optimize.datasets import examples_of
+def describe_job(
+    options: job.Options, ready: job.Job, config: MOGradConfig, calls_before: int | None = None
+) -> list[str]:
+    """Say how the texts are used, and what calls and dollars to expect.
 
-    config = make_optimizer(options).config
-    parts = examples_of(config, None, ready.examples, None, ready.test).parts
-    used = ", ".join(f"{len(parts[name])} {use}" for name, use in _USES.items() if parts[name])
-    rows = _estimated(options, ready)
+    Args:
+        options: The options of the command.
+        ready: The judge and the texts.
+        config: The settings, with the steps that are to come.
+        calls_before: The calls of the run that is resumed; None for a new one.
+    """
+    from mogradjudge.optimize.datasets import examples_of, too_few_to_confirm
+
+    used = examples_of(config, None, ready.examples, None, ready.test).describe()
+    too_few = too_few_to_confirm(config, ready.examples, ready.test)
+    rows = _estimated(options, ready, config)
     calls, likely = (sum(getattr(row, key) for row in rows) for key in ("calls", "likely_calls"))
     costs = [row.cost for row in rows]
     price = "the price is unknown"
@@ -164,9 +174,13 @@ def describe_job(options: job.Options, ready: job.Job) -> list[str]:
         price = f"US$ {most:.3f} at most, about {expected:.3f} expected"
     caps = [f"--{name.replace('_', '-')} {cap}" for name in _CAPS if (cap := vars(options)[name])]
     capped = f"; capped by {', '.join(caps)}" if caps else ""
+    most_calls = f"{calls} at most"
+    if calls_before is not None:
+        most_calls = f"{calls_before} so far, {calls} more at most"
     return [
-        f"Texts: {used}.",
-        f"Calls: {calls} at most, about {likely} expected; {price}{capped}.",
+        used,
+        f"Calls: {most_calls}, about {likely} expected; {price}{capped}.",
+        *filter(None, [too_few]),
     ]
 
 
@@ -191,7 +205,7 @@ def _report(out: Path, *, as_json: bool) -> None:
     except SetupError as error:
         tell(f"There is no report: {error}")
     else:
-        (note if as_json else say)(f"The report is in {path}.")
+        tell_report(path, as_json=as_json)
 
 
 def _advise(result: Mapping[str, Any], out: str) -> None:
@@ -248,19 +262,20 @@ def estimate_command(as_json: bool, **options: Any) -> None:  # noqa: FBT001 - c
     \b
     mogradjudge estimate ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --steps 12
     """
-    from mogradjudge.cli.job import Options, prepare
+    from mogradjudge.cli.job import Options, make_optimizer, prepare
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
-    rows = _estimated(chosen, prepare(chosen))
+    rows = _estimated(chosen, prepare(chosen), make_optimizer(chosen).config)
     if as_json:
         click.echo(to_json([row.as_dict() for row in rows]))
     else:
         print_estimate(rows)
 
 
-def _estimated(options: job.Options, ready: job.Job) -> tuple[RoleEstimate, ...]:
+def _estimated(
+    options: job.Options, ready: job.Job, config: MOGradConfig
+) -> tuple[RoleEstimate, ...]:
     """Simulate the run, and return what each role would use."""
-    from mogradjudge.cli.job import make_optimizer
     from mogradjudge.lm.ledger import ROLES
     from mogradjudge.optimize.estimate import estimate
     from mogradjudge.optimize.progress import spinner
@@ -268,5 +283,4 @@ def _estimated(options: job.Options, ready: job.Job) -> tuple[RoleEstimate, ...]
     writer = options.prompt_lm or options.lm
     models = {role: options.lm if role == "judge" else writer for role in ROLES}
     with spinner("simulating the run", display=display()):
-        config = make_optimizer(options).config
         return estimate(config, ready.judge, ready.examples, None, models, ready.test)

@@ -11,12 +11,7 @@ from mogradjudge.cli.options import (
     FILE,
     FOLDER,
     agreement_options,
-    cap_options_for,
-    data_argument,
-    keep_going_option,
-    lm_options,
     reading_of,
-    reading_options,
     setting_options,
 )
 from mogradjudge.cli.output import Work, how_to_resume, note, output_options
@@ -24,6 +19,7 @@ from mogradjudge.cli.saved_judge import (
     budget_of,
     failing_at_a_cap,
     held_out_option,
+    judging_options,
     model_of,
     unread_texts,
 )
@@ -38,8 +34,7 @@ if TYPE_CHECKING:
 
 @click.command("compose", cls=Work, short_help="Put judges of single criteria into one judge.")
 @click.argument("runs", nargs=-1, required=True, type=FILE, metavar="RUN...")
-@data_argument
-@lm_options
+@judging_options
 @click.option(
     "--max-calls-per-text",
     type=click.IntRange(1),
@@ -48,9 +43,6 @@ if TYPE_CHECKING:
 )
 @setting_options("confirm", "seed")
 @agreement_options
-@reading_options
-@cap_options_for()
-@keep_going_option
 @held_out_option
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="The judge's folder.")
 @output_options
@@ -78,6 +70,7 @@ def compose_command(
     )
     from mogradjudge.composition.sources import Sources
     from mogradjudge.data import load_examples
+    from mogradjudge.judge.judge import MultiCriteriaJudge
 
     names = ("max_calls_per_text", "confirm", "measure", "level", "seed", "num_threads", "max_rpm")
     how = ComposeOptions(**{name: options[name] for name in (*names, "keep_going")})
@@ -93,7 +86,8 @@ def compose_command(
                 "--held-out, texts that no run has read, or --confirm off."
             )
     tell(f"At most {most_calls(sources, composed_data(sources, texts, how), how)} calls.")
-    with failing_at_a_cap(as_json=as_json), model_of(options, None):
+    judges = map(MultiCriteriaJudge.from_saved, runs)
+    with failing_at_a_cap(as_json=as_json), model_of(options, *judges):
         try:
             composed = compose(runs, texts, how, budget=budget_of(options), out=out)
         except RunStopped as stop:

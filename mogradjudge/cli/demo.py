@@ -12,7 +12,7 @@ import click
 
 from mogradjudge.cli.compile import compile_command, run, verdict
 from mogradjudge.cli.options import FOLDER, MODEL
-from mogradjudge.cli.output import Work, note, output_options
+from mogradjudge.cli.output import Work, note, output_options, tell_report
 from mogradjudge.cli.tables import print_run
 from mogradjudge.display.terminal import say
 from mogradjudge.files import to_json
@@ -89,7 +89,8 @@ def _optimize(lm: str | None, out: str, *, as_json: bool) -> dict[str, Any]:
     if not as_json:
         print_run(result)
         say(verdict(result))
-        say(f"It took {time.monotonic() - started:.0f} s. The report: {report}")
+        say(f"It took {time.monotonic() - started:.0f} s.")
+        tell_report(report, as_json=False)
         say(_last(lm))
     return result
 

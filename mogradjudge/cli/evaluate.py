@@ -13,13 +13,8 @@ from mogradjudge.cli.options import (
     FILE,
     FOLDER,
     agreement_options,
-    cap_options_for,
-    data_argument,
     fallback_option,
-    keep_going_option,
     reading_of,
-    reading_options,
-    saved_lm_options,
 )
 from mogradjudge.cli.output import Work, note, output_options
 from mogradjudge.cli.paired import against, against_option, print_against, read_earlier
@@ -30,6 +25,7 @@ from mogradjudge.cli.saved_judge import (
     held_out_option,
     judge_argument,
     judging,
+    judging_options,
     raw_option,
     saved_judge,
     unread_texts,
@@ -47,11 +43,7 @@ if TYPE_CHECKING:
 
 @click.command("evaluate", cls=Work, short_help="Measure a saved judge against human ratings.")
 @judge_argument
-@data_argument
-@saved_lm_options
-@reading_options
-@cap_options_for()
-@keep_going_option
+@judging_options
 @fallback_option
 @raw_option
 @agreement_options
@@ -111,10 +103,12 @@ def measure(
     *,
     as_json: bool,
     others: Sequence[str] = (),
+    whose: str = "The judge",
 ) -> tuple[Evaluation, int | None]:
     """Judge the texts of a table as the options say; also returns how many the run has read.
 
-    With --held-out, texts that the runs of ``others`` have read are left out, too.
+    With --held-out, texts that the runs of ``others`` have read are left out, too. ``whose`` is
+    what the judge is called.
     """
     from mogradjudge.data import load_examples
     from mogradjudge.scoring.evaluate import evaluate
@@ -123,7 +117,7 @@ def measure(
     options = {**options, **_of_the_run(folder_of(judge))}
     rated = load_examples(data, saved.rubric, options["limit"], options=reading_of(options))
     examples, read = _unread_by_all(judge, others, rated, held_out=options["held_out"])
-    with judging(options, saved, examples, as_json=as_json):
+    with judging(options, saved, examples, as_json=as_json, whose=whose):
         evaluation = evaluate(
             *(saved, examples, ledger, options["num_threads"], options["level"]),
             keep_going=options["keep_going"],
@@ -154,11 +148,7 @@ def ledger_of(options: Mapping[str, Any]) -> Ledger:
 
 @click.command("calibrate", cls=Work, short_help="Map a saved judge's scores to the human scale.")
 @judge_argument
-@data_argument
-@saved_lm_options
-@reading_options
-@cap_options_for()
-@keep_going_option
+@judging_options
 @fallback_option
 @held_out_option
 @click.option(

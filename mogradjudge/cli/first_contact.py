@@ -6,18 +6,20 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mogradjudge.cli.config_file import protocol_option
 from mogradjudge.cli.options import (
-    agreement_options,
     data_argument,
     reading_of,
     reading_options,
     rubric_option,
+    setting_options,
+    test_share_option_with,
 )
 from mogradjudge.cli.output import Work, output_options
 from mogradjudge.display.terminal import print_table, say, tell
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _SCALE = re.compile(r"(-?\d+)\s*(?:to|\.\.|,|-)\s*(-?\d+)")
 _NONE = "none"
+_DECIDING = ("measure", "level", "confirm", "seed")  # what a run does with the texts
 
 
 @click.command("init", cls=Work, short_help="Write a first rubric for a table of ratings.")
@@ -72,12 +75,11 @@ def init_command(
     """
     from mogradjudge.data.draft import draft_rubric, table_of
 
-    if Path(out).exists() and not force:
-        raise SetupError(f"{out} exists: give --force to overwrite it, or another --out.")
+    table = table_of(data, options["limit"], reading_of(options))
+    _check_new(Path(out), force=force)
     asks = not yes
     if asks and not sys.stdin.isatty():
         raise SetupError("init asks on a terminal: give --yes to take its guesses elsewhere.")
-    table = table_of(data, options["limit"], reading_of(options))
 
     def drafted(**chosen: Any) -> Draft:
         return draft_rubric(table, **chosen)
@@ -85,8 +87,11 @@ def init_command(
     chosen = _chosen(options)
     draft = _asked(drafted, chosen) if asks else drafted(**chosen)
     write_text(Path(out), draft.to_toml())
-    rubric, examples, faults = _read(data, out, options)
-    _finish(data, rubric, examples, faults, as_json=as_json, rubric_path=out)
+    reading = _read(data, out, options)
+    if not as_json:
+        print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
+    roles = {"columns": dict(draft.roles)}
+    _finish(reading, f"{data} with {out}", as_json=as_json, more=roles)
     if not as_json:
         command = f"mogradjudge check {shlex.quote(data)} --rubric {shlex.quote(out)}"
         say(f"The rubric is in {out}. Write into its definitions what the raters were told.")
@@ -96,19 +101,30 @@ def init_command(
 @click.command("check", cls=Work, short_help="Say all that is wrong with a rubric and its data.")
 @data_argument
 @rubric_option
-@agreement_options
+@protocol_option
+@setting_options(*_DECIDING)
+@test_share_option_with("as in `compile`.")
 @reading_options
 @output_options
 def check_command(data: str, rubric: str, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Describe the rated texts of DATA, and say all that would stop a run; sends no call.
 
-    The exit status is 2 if anything would.
+    With the options of `compile` it says what that would do with the texts. The exit status is 2 if
+    anything would stop it.
 
     \b
     mogradjudge check ratings.csv --rubric rubric.toml
     """
-    read, examples, faults = _read(data, rubric, options)
-    _finish(data, read, examples, faults, as_json=as_json, rubric_path=rubric, **options)
+    reading = _read(data, rubric, options)
+    settings = {name: options[name] for name in ("test_share", *_DECIDING)}
+    _finish(reading, f"{data} with {rubric}", as_json=as_json, **settings)
+
+
+def _check_new(out: Path, *, force: bool) -> None:
+    if not out.parent.is_dir():
+        raise SetupError(f"There is no folder {out.parent} to write {out.name} into: make it.")
+    if out.is_dir() or (out.exists() and not force):
+        raise SetupError(f"{out} exists: give --force to overwrite it, or another --out.")
 
 
 def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,27 +215,68 @@ def _with_answers(criterion: Criterion) -> Criterion:
     return replace(answer, comment=_or_none(comment))
 
 
-def _read(
-    data: str, path: str, options: Mapping[str, Any]
-) -> tuple[Rubric | None, list[dspy.Example], list[str]]:
-    """Read rubric and data as far as they can be, with all that is wrong with them."""
-    from mogradjudge.criteria.rubric import Rubric, read_text
-    from mogradjudge.criteria.toml import read_fields
-    from mogradjudge.data import load_examples
+@dataclass
+class _Reading:
+    """A rubric and its texts as far as they can be read, and all that is wrong with them."""
 
-    faults: list[str] = []
-    rubric, examples = None, []
+    rubric: Rubric | None = None
+    examples: Sequence[dspy.Example] = ()
+    faults: list[str] = field(default_factory=list)
+
+
+def _read(data: str, path: str, options: Mapping[str, Any]) -> _Reading:
+    """Read rubric and data; what is wrong with one part does not hide what is with another."""
+    from mogradjudge.criteria.check import check_text
+    from mogradjudge.criteria.rubric import read_text
+    from mogradjudge.data import load_examples
+    from mogradjudge.data.draft import table_of
+
+    reading, how = _Reading(), reading_of(options)
     try:
-        values, wrong = read_fields(read_text(Path(path)))
-        faults += [f"{path}: {fault}" for fault in wrong]
-        if wrong and not values["criteria"]:  # those that are there cannot be read
-            return None, [], faults
-        rubric = Rubric(**values)
-        examples = load_examples(data, rubric, options["limit"], options=reading_of(options))
+        checked = check_text(read_text(Path(path)))
+        reading.faults += [f"{path}: {fault}" for fault in checked.faults]
     except SetupError as error:
-        prefix = "" if rubric else f"{path}: "
-        faults += [f"{prefix}{line}" for line in _lines(error, data)]
-    return rubric, examples, faults
+        checked = None
+        reading.faults.append(f"{path}: {error}".replace(f"{path}: Cannot", "Cannot"))
+    try:
+        header = table_of(data, 1, how).columns
+    except SetupError as error:
+        reading.faults += _lines(error, data)
+        return reading
+    if checked is None or checked.rubric is None:
+        return reading
+    whole, part = checked.rubric, _within(checked.rubric, header)
+    # What a table has is read even if it lacks a column, and what can be even if a cell cannot.
+    for rubric, bad in ((whole, how), (part, how), (part, replace(how, skip_bad=True))):
+        if rubric is None:
+            break
+        try:
+            reading.examples = load_examples(data, rubric, options["limit"], options=bad)
+        except SetupError as error:
+            reading.faults += _lines(error, data)
+        else:
+            right = tuple(it for it in rubric.criteria if it.name in checked.right)
+            reading.rubric = replace(rubric, criteria=right) if right else None
+            break
+    reading.faults = list(dict.fromkeys(reading.faults))
+    return reading
+
+
+def _within(rubric: Rubric, header: Sequence[str]) -> Rubric | None:
+    """Return what a table with these columns has of a rubric; None if it lacks an input."""
+
+    def present(column: str | None) -> str | None:
+        return column if column in header else None
+
+    criteria = tuple(
+        replace(it, raters=tuple(filter(present, it.raters)), comment=present(it.comment))
+        for it in rubric.criteria
+        if any(map(present, it.columns))
+    )
+    if not criteria or not all(map(present, rubric.columns)):
+        return None
+    group = rubric.group and present(rubric.group)
+    return replace(rubric, criteria=criteria, group=group, rater=present(rubric.rater))
 
 
 def _lines(error: SetupError, source: str) -> list[str]:
@@ -229,13 +286,11 @@ def _lines(error: SetupError, source: str) -> list[str]:
 
 
 def _finish(
-    data: str,
-    rubric: Rubric | None,
-    examples: Sequence[dspy.Example],
-    faults: list[str],
+    reading: _Reading,
+    source: str,
     *,
     as_json: bool,
-    rubric_path: str,
+    more: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> None:
     """Print the card and what is wrong.
@@ -244,32 +299,39 @@ def _finish(
         SetupError: If anything would stop a run.
     """
     from mogradjudge.optimize.config import MOGradConfig
-    from mogradjudge.optimize.data_card import data_card
 
-    chosen = {name: settings[name] for name in ("measure", "level") if name in settings}
-    config = MOGradConfig(**chosen)
-    card = None
-    if rubric is not None and examples:
-        faults += _of_a_run(examples, rubric, config)
-        card = data_card(examples, rubric, config)
+    share = settings.pop("test_share", 0.0)
+    config, card = MOGradConfig(**settings), None
+    if reading.rubric is not None and reading.examples:
+        card = _card(reading, reading.rubric, config, share)
+    faults = reading.faults
     if as_json:
-        click.echo(to_json({"card": card and card.as_dict(), "problems": faults}))
-    elif card is not None and rubric is not None:
-        _print_card(card, rubric)
+        click.echo(to_json({**(more or {}), "card": card and card.as_dict(), "problems": faults}))
+    elif card is not None and reading.rubric is not None:
+        _print_card(card, reading.rubric)
     if faults:
-        raise together(f"{data} with {rubric_path}", faults)
+        raise together(source, faults)
     tell("Nothing would stop a run.")
 
 
-def _of_a_run(examples: Sequence[dspy.Example], rubric: Rubric, config: MOGradConfig) -> list[str]:
-    """Say what would stop a run of these texts."""
+def _card(
+    reading: _Reading, rubric: Rubric, config: MOGradConfig, test_share: float
+) -> DataCard | None:
+    """Describe what a run would do with the texts, and add what would stop it."""
+    from mogradjudge.cli.job import hold_out
+    from mogradjudge.optimize.data_card import data_card
     from mogradjudge.optimize.datasets import examples_of
 
+    rest, test = list(reading.examples), list[Any]()
     try:
-        examples_of(config, rubric, examples, None, (), judged=rubric)
+        rest, test = hold_out(rest, test_share, config.seed)
+        examples_of(config, rubric, rest, None, test, judged=rubric)
     except SetupError as error:
-        return _lines(error, "the texts")
-    return []
+        reading.faults += _lines(error, "the texts")
+    try:
+        return data_card(rest, rubric, config, test)
+    except SetupError:  # they cannot be split, which is said already
+        return None
 
 
 def _used_levels(card: DataCard, criterion: Criterion) -> Iterator[str]:

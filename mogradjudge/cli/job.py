@@ -82,13 +82,6 @@ class Texts:
 def prepare(options: Options) -> Job:
     """Read rubric and data, and hold out the test texts; the optimizer splits the others."""
     texts = read_texts(options)
-    groups = len(places_by_group(texts.rest))
-    if texts.test and groups < _FEWEST_GROUPS:
-        raise SetupError(
-            f"--test-share holds out {len(texts.test)} of {len(texts.test) + len(texts.rest)} "
-            f"texts, and the others are of {groups} group, but training and validation need "
-            f"{_FEWEST_GROUPS}. Hold out fewer, or add data."
-        )
     return Job(texts.rubric, make_judge(options, texts.rubric), texts.rest, texts.test)
 
 
@@ -104,13 +97,29 @@ def read_texts(options: Options) -> Texts:
     rubric = Rubric.from_toml(options.rubric)
     reading = reading_of(vars(options))
     examples = load_examples(options.data, rubric, options.limit, options=reading)
-    if not 0 <= options.test_share < 1:
-        raise SetupError(f"`--test-share` must be in [0, 1), got {options.test_share!r}.")
-    if not options.test_share:
-        return Texts(rubric, examples, [])
-    shares = (1 - options.test_share, options.test_share)
-    rest, test = split_by_group(examples, shares, options.seed)
-    return Texts(rubric, rest, test)
+    return Texts(rubric, *hold_out(examples, options.test_share, options.seed))
+
+
+def hold_out(
+    examples: list[dspy.Example], test_share: float, seed: int
+) -> tuple[list[dspy.Example], list[dspy.Example]]:
+    """Return the texts to optimize on, and the held-out ones.
+
+    Raises:
+        SetupError: If a part would be empty.
+    """
+    if not 0 <= test_share < 1:
+        raise SetupError(f"`--test-share` must be in [0, 1), got {test_share!r}.")
+    if not test_share:
+        return examples, []
+    rest, test = split_by_group(examples, (1 - test_share, test_share), seed)
+    if (groups := len(places_by_group(rest))) < _FEWEST_GROUPS:
+        raise SetupError(
+            f"--test-share holds out {len(test)} of {len(examples)} texts, and the others are of "
+            f"{groups} group, but training and validation need {_FEWEST_GROUPS}. Hold out fewer, "
+            "or add data."
+        )
+    return rest, test
 
 
 def make_judge(options: Options, rubric: Rubric) -> MultiCriteriaJudge:

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from mogradjudge.cli.options import json_option, together
-from mogradjudge.display.terminal import one_line, tell
+from mogradjudge.display.terminal import one_line, say, tell
 from mogradjudge.secrets import redact
 
 RESUME = "Run the same command again to resume."
@@ -175,3 +176,11 @@ def _logged(level: int, secrets: Secrets | None) -> Iterator[None]:
         for logger, (old, handlers) in zip(loggers, before, strict=True):
             logger.handlers[:] = handlers
             logger.setLevel(old)
+
+
+def tell_report(path: Path, *, as_json: bool) -> None:
+    """Say where a report is, and which extra draws the figures that it lacks."""
+    from mogradjudge.display.plotting import INSTALL, can_draw
+
+    lack = "" if can_draw() else f" It has no figures, as matplotlib is missing. {INSTALL}"
+    (note if as_json else say)(f"The report is in {path}.{lack}")

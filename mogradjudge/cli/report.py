@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mogradjudge.cli.output import Work, note, output_options
+from mogradjudge.cli.output import Work, output_options, tell_report
 
 
 @click.command("report", cls=Work, short_help="Write a run or a search as one HTML file.")
@@ -32,15 +32,10 @@ def report_command(
     \b
     mogradjudge report run
     """
-    from mogradjudge.display.plotting import INSTALL, can_draw
-    from mogradjudge.display.terminal import say
     from mogradjudge.files import to_json
     from mogradjudge.report import write_report
 
     path = write_report(folder, out, interference)
-    if not can_draw():
-        note(f"The report has no figures: matplotlib is missing. {INSTALL}")
     if as_json:
         click.echo(to_json({"report": str(path)}))
-    else:
-        say(f"The report is in {path}.")
+    tell_report(path, as_json=as_json)

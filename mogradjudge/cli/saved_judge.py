@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mogradjudge.cli.options import FILE
+from mogradjudge.cli.options import (
+    FILE,
+    cap_options_for,
+    data_argument,
+    keep_going_option,
+    reading_options,
+    saved_lm_options,
+    together,
+)
 from mogradjudge.cli.output import RESUME, Loudness, loudness, note, option_of
 from mogradjudge.display.terminal import tell
 from mogradjudge.errors import BudgetExhausted, ReplyError, RunStopped, SetupError
@@ -21,6 +29,11 @@ if TYPE_CHECKING:
 
     from mogradjudge.judge.judge import MultiCriteriaJudge
     from mogradjudge.lm.budget import Budget
+
+judging_options = together(
+    data_argument, saved_lm_options, reading_options, cap_options_for(), keep_going_option
+)
+"""What texts a saved judge reads, with which model, and at what price at most."""
 
 judge_argument = click.argument("judge", type=FILE, metavar="JUDGE")
 raw_option = click.option(
@@ -42,9 +55,10 @@ def judging(
     examples: Sequence[dspy.Example],
     *,
     as_json: bool,
+    whose: str = "The judge",
 ) -> Iterator[None]:
     """Let the chosen model judge rated examples; say how to go on where it ends early."""
-    cache, model = _reply_cache(options["api_base"]), model_of(options, judge)
+    cache, model = _reply_cache(options["api_base"]), model_of(options, judge, whose=whose)
     with failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
             yield
@@ -78,42 +92,53 @@ def budget_of(options: Mapping[str, Any]) -> Budget:
 
 
 def model_of(
-    options: Mapping[str, Any], judge: MultiCriteriaJudge | None
+    options: Mapping[str, Any], *judges: MultiCriteriaJudge, whose: str = "The judge"
 ) -> AbstractContextManager[None]:
-    """Return the context in which the chosen model speaks, or else the judge's own.
+    """Return the context in which the chosen model speaks, or else the judges' own.
+
+    Args:
+        options: The options of the model.
+        judges: The saved judges.
+        whose: What the judge is called, if there is one.
 
     Raises:
-        SetupError: If neither is known.
+        SetupError: If none is chosen, and the judges do not name one, and the same.
     """
     import dspy
 
     from mogradjudge.lm.models import adapter_for, make_lm
 
     names = ("api_base", "temperature", "max_tokens", "timeout")
-    model = _model(options["lm"], None if judge is None else judge.model)
+    saved = [*dict.fromkeys(judge.model for judge in judges)]
+    model = _model(options["lm"], saved, whose if len(judges) == 1 else "Each judge")
     lm = make_lm(model, *(options[name] for name in names))
     context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
     return context
 
 
-def _model(chosen: str | None, saved: str | None) -> str:
+def _model(chosen: str | None, saved: Sequence[str | None], whose: str) -> str:
     from mogradjudge.lm.models import RECORDED
 
-    if chosen is None and saved is None:
-        raise SetupError("The judge's file does not name its model. Give --lm PROVIDER/MODEL.")
-    if chosen is None and str(saved).startswith(RECORDED):
-        raise SetupError(
-            "The judge was made with recorded replies, which answer no other text. Give "
-            "--lm PROVIDER/MODEL."
-        )
+    named = list(filter(None, saved))
     if chosen is None:
-        note(f"The model is {saved}, as the judge was saved with.")
-    elif saved not in (None, chosen):
+        if len(saved) > 1:
+            models = ", ".join(it or "unknown" for it in saved)
+            raise SetupError(f"The judges were saved with different models ({models}). Give --lm.")
+        if not named:
+            raise SetupError("The judge's file does not name its model. Give --lm PROVIDER/MODEL.")
+        if named[0].startswith(RECORDED):
+            raise SetupError(
+                "The judge was made with recorded replies, which answer no other text. Give "
+                "--lm PROVIDER/MODEL."
+            )
+        note(f"{whose} was saved with the model {named[0]}, which is used.")
+    elif others := [it for it in named if it != chosen]:
         tell(
-            f"The judge was saved with {saved} and is used with {chosen}: what was measured with "
-            "one model may not hold for the other. `mogradjudge evaluate` measures it."
+            f"{whose} was saved with {' or '.join(others)} and is used with {chosen}: what was "
+            "measured with one model may not hold for the other. `mogradjudge evaluate` measures "
+            "it."
         )
-    return str(chosen or saved)
+    return chosen or named[0]
 
 
 @contextmanager

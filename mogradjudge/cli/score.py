@@ -1,24 +1,19 @@
-"""``mogradjudge score`` and ``mogradjudge evaluate``."""
+"""``mogradjudge score``."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mogradjudge.cli.options import (
     FILE,
     Names,
-    cap_options_for,
-    data_argument,
     fallback_option,
-    keep_going_option,
     reading_of,
-    reading_options,
-    saved_lm_options,
 )
 from mogradjudge.cli.output import (
     Work,
@@ -30,6 +25,7 @@ from mogradjudge.cli.saved_judge import (
     budget_of,
     failing_at_a_cap,
     judge_argument,
+    judging_options,
     model_of,
     progress_of,
     raw_option,
@@ -39,17 +35,10 @@ from mogradjudge.cli.tables import print_scored, scored_as_dict
 from mogradjudge.errors import BudgetExhausted, MogradError, ReplyError, RunStopped
 from mogradjudge.files import to_json
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command("score", cls=Work, short_help="Score a table with a saved judge.")
 @judge_argument
-@data_argument
-@saved_lm_options
-@reading_options
-@cap_options_for()
-@keep_going_option
+@judging_options
 @fallback_option
 @raw_option
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from mogradjudge.criteria.criterion import Criterion, Levels
@@ -11,6 +12,8 @@ from mogradjudge.errors import SetupError, together
 
 _OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
 _OF_CRITERION |= {"human", "raters", "comment", "measure", "weight", "na"}
+_IN_ORDER = (("name",), ("definition",), ("scale",), ("levels", "names"))
+_WIDEST = (-500, 500)  # of a criterion whose scale is not known
 _PLAIN = ("group", "rater", "task", "images")  # the keys that are read as they are
 
 
@@ -30,21 +33,24 @@ def fields_from_toml(text: str) -> dict[str, Any]:
         >>> fields["inputs"], fields["criteria"][0].name
         (('reply',), 'clarity')
     """
-    fields, faults = read_fields(text)
+    fields, _, faults = read_fields(text)
     if faults:
         raise together("The rubric", faults) if len(faults) > 1 else SetupError(faults[0])
     return fields
 
 
-def read_fields(text: str) -> tuple[dict[str, Any], list[str]]:
+def read_fields(text: str) -> tuple[dict[str, Any], list[Criterion], list[str]]:
     """Read the fields that can be read, and say all that is wrong with the others.
 
+    Returns:
+        The fields; criteria of which something cannot be read and has its usual value; the faults.
+
     Raises:
-        SetupError: If the text is not TOML, or its inputs or criteria have another form.
+        SetupError: If the text is not TOML.
 
     Example:
-        >>> read_fields('inputs = ["reply"]')[1]
-        []
+        >>> read_fields('inputs = ["reply"]')[1:]
+        ([], [])
     """
     try:
         table = tomllib.loads(text)
@@ -55,13 +61,20 @@ def read_fields(text: str) -> tuple[dict[str, Any], list[str]]:
     faults = _unknown_keys(table, {"inputs", "criteria", *_PLAIN}, "the rubric")
     entries = table.get("criteria", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise SetupError("`criteria` must be tables, each under a line [[criteria]].")
+        faults.append("`criteria` must be tables, each under a line [[criteria]].")
+        entries = []
+    read = [_criterion(entry) for entry in entries]
+    faults += [fault for _, own in read for fault in own]
     fields = {
-        "inputs": _names(table.get("inputs", [])),
-        "criteria": [it for entry in entries if (it := _criterion(entry, faults))],
+        "inputs": (),
+        "criteria": [criterion for criterion, own in read if criterion and not own],
         **{name: table.get(name) for name in _PLAIN},
     }
-    return fields, faults
+    try:
+        fields["inputs"] = _names(table.get("inputs", []))
+    except SetupError as error:
+        faults.append(str(error))
+    return fields, [criterion for criterion, own in read if criterion and own], faults
 
 
 def fields_to_toml(
@@ -85,21 +98,32 @@ def fields_to_toml(
     return tomli_w.dumps(table)
 
 
-def _criterion(entry: Mapping[str, Any], faults: list[str]) -> Criterion | None:
-    """Read a criterion; None if it cannot be, and ``faults`` says why."""
+def _criterion(entry: Mapping[str, Any]) -> tuple[Criterion | None, list[str]]:
+    """Read a criterion, with usual values for what cannot be read, and say why it cannot.
+
+    It is None if its human column is not known.
+    """
     name = entry.get("name", "without a name")
-    faults += _unknown_keys(entry, _OF_CRITERION, f"criterion {name!r}")
+    faults = _unknown_keys(entry, _OF_CRITERION, f"criterion {name!r}")
     missing = [key for key in ("name", "definition") if key not in entry]
     faults += [f"`{key}` is missing in criterion {name!r}." for key in missing]
-    if missing or not entry.keys() <= _OF_CRITERION:
-        return None  # a value may only seem wrong
-    levels = entry.get("levels")
-    try:
-        levels = None if levels is None else _toml_levels(name, levels)
-        return Criterion(**{**entry, "levels": levels})
-    except SetupError as fault:
-        faults.append(str(fault))
-        return None
+    values: dict[str, Any] = {"name": "criterion", "definition": "What is rated."}
+    values |= {"human": f"human_{name}"} if "name" in entry else {}
+    others = sorted(entry.keys() & _OF_CRITERION - {*chain(*_IN_ORDER)})
+    for keys in (*_IN_ORDER, *((key,) for key in others)):
+        chosen = {key: entry[key] for key in keys if key in entry}
+        if "levels" in keys and (faults and "scale" not in values):
+            continue  # they may only seem wrong
+        try:
+            if "levels" in chosen:
+                chosen["levels"] = _toml_levels(name, chosen["levels"])
+            Criterion(**values | chosen)
+            values |= chosen
+        except SetupError as fault:
+            faults.append(str(fault))
+    is_known = "name" in entry or "human" in entry or "raters" in entry
+    wide = {"scale": _WIDEST} if faults and "scale" not in values else {}
+    return (Criterion(**values | wide) if is_known else None), faults
 
 
 def _toml_levels(name: str, levels: object) -> Levels:

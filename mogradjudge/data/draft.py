@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ _LIST = re.compile(r"\[\n((?:    .*,\n)+)\]")
 class Draft:
     """A first rubric for a table, each part of which is a guess.
 
-    ``reasons`` says why, by ``"inputs"``, ``"group"``, ``"rater"`` and the criteria's names.
+    ``reasons`` says why, by ``"inputs"``, ``"group"``, ``"rater"`` and the criteria's names;
+    ``roles`` says what each column of the table is taken for, and why others are left out.
 
     Example:
         >>> Draft(("reply",), (Criterion("tone", "Is it polite?"),)).rubric.names
@@ -36,6 +37,7 @@ class Draft:
     rater: str | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     images: Group = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rubric(self) -> Rubric:
@@ -116,27 +118,33 @@ def draft_rubric(
     chosen += [name for name in (group, rater) if isinstance(name, str)]
     check_columns(table, [*chosen] or table.columns[:1])
     columns = Columns(table)
-    scores = columns.criteria() if human is None else human
-    used = {column for names in scores.values() for column in names}
-    if rater is None and all(len(names) == 1 for names in scores.values()):
-        rater = columns.rater(used)
-    rater = str(rater) if rater else None
+    scores = (
+        columns.criteria()
+        if human is None
+        else {it: dict.fromkeys(own, "") for it, own in human.items()}
+    )
+    used = {column for own in scores.values() for column in own}
     comments = columns.comments(scores, used)
-    used |= {*comments.values(), *filter(None, [rater])}
+    used |= {*comments.values()}
+    if rater is None and all(len(own) == 1 for own in scores.values()):
+        rater = columns.rater(tuple(inputs or columns.inputs(used)), used)
+    rater = str(rater) if rater else None
+    used |= {*filter(None, [rater])}
     texts = tuple(inputs or columns.inputs(used))
-    _check_found(table, texts, scores)
+    _check_found(columns, texts, scores)
     document = columns.group(texts, used) if group is None else group or None
     criteria = tuple(
         columns.criterion(
             f"{name}_score" if name in map(_input_name, texts) else name,
-            *(names, comments.get(name), texts),
+            *(tuple(own), comments.get(name), texts),
         )
-        for name, names in scores.items()
+        for name, own in scores.items()
     )
     criteria = _one_questionnaire(criteria)
-    reasons = _reasons(table, texts, str(document or ""), rater, criteria)
-    images = tuple(filter(columns.holds_images, texts))
-    return Draft(texts, criteria, str(document) if document else None, rater, reasons, images)
+    draft = Draft(texts, criteria, str(document) if document else None, rater)
+    draft = replace(draft, images=tuple(filter(columns.holds_images, texts)))
+    labels = {column: label for own in scores.values() for column, label in own.items()}
+    return replace(draft, reasons=_reasons(table, draft), roles=_roles(columns, draft, labels))
 
 
 def table_of(
@@ -183,12 +191,15 @@ def _input_name(column: str) -> str:
     return name
 
 
-def _check_found(table: Table, inputs: Group, scores: Mapping[str, Sequence[str]]) -> None:
+def _check_found(columns: Columns, inputs: Group, scores: Mapping[str, object]) -> None:
     for what, names, option in (("texts", inputs, "inputs"), ("human scores", scores, "human")):
         if not names:
+            others = [it for it in columns.cells if it not in inputs]
             raise SetupError(
-                f"{table.source}: no column looks like {what}: name it with --{option}. Its "
-                f"columns: {', '.join(table.columns)}."
+                f"{columns.table.source}: no column looks like {what}: name it with --{option}. "
+                "Its columns: "
+                + "; ".join([*inputs, *(f"{it} ({columns.left_out(it, inputs)})" for it in others)])
+                + "."
             )
 
 
@@ -209,16 +220,34 @@ def _one_questionnaire(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]
     return tuple(map(common, criteria))
 
 
-def _reasons(
-    table: Table, inputs: Group, group: str, rater: str | None, criteria: Iterable[Criterion]
-) -> dict[str, str]:
-    counts = {name: len(set(map(str, table.column(name)))) for name in (group, rater) if name}
+def _reasons(table: Table, draft: Draft) -> dict[str, str]:
     reasons = {"inputs": "the columns of texts that are no scores, names or comments"}
-    if group:
-        reasons["group"] = f"{group!r} has {counts[group]} values in {len(table.rows)} rows"
-    if rater:
-        reasons["rater"] = f"{rater!r} has {counts[rater]} values"
-    for it in criteria:
+    for key, name in {"group": draft.group, "rater": draft.rater}.items():
+        if name:
+            reasons[key] = f"{name!r} has {_values(table, name)} values in {len(table.rows)} rows"
+    for it in draft.criteria:
         of_raters = f"of {len(it.raters)} raters" if it.raters else f"in {it.human!r}"
         reasons[it.name] = f"Scores {of_raters} that fit the scale {it.scale}; check it"
     return reasons
+
+
+def _values(table: Table, name: str) -> int:
+    return len(set(map(str, table.column(name))))
+
+
+def _roles(columns: Columns, draft: Draft, raters: Mapping[str, str]) -> dict[str, str]:
+    """Say of each column what it is taken for, in the table's order."""
+    taken = {name: f"input {_input_name(name)}" for name in draft.inputs}
+    for key, name in {"group": draft.group, "rater": draft.rater}.items():
+        if name:
+            taken[name] = f"{key}: {_values(columns.table, name)} values"
+    for it in draft.criteria:
+        for column in it.columns:
+            by = f" by {raters[column]}" if raters.get(column) else ""
+            taken[column] = f"rating of {it.name}{by}"
+        if it.comment:
+            taken[it.comment] = f"comment on {it.name}"
+    return {
+        name: taken.get(name) or f"left out: {columns.left_out(name, draft.inputs)}"
+        for name in columns.cells
+    }

@@ -15,7 +15,13 @@ from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.inputs import input_values, notes_on_conversations, texts_of
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
-from mogradjudge.data.ratings import Columns, merged, one_rating_a_row, raters_in_one_list
+from mogradjudge.data.ratings import (
+    Columns,
+    merged,
+    one_rating_a_row,
+    raters_in_one_list,
+    source_of,
+)
 from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table, find_missing, read_table
 from mogradjudge.errors import SetupError
@@ -78,7 +84,8 @@ def load_examples(
     table = unnested(table, rubric.columns, tuple(labels))
     if require_human:
         table = raters_in_one_list(table, rubric)
-        scores = tuple(criterion.human for criterion in rubric.criteria)
+        scores = tuple(it.human for it in rubric.criteria)
+        scores += tuple(source_of(it.human) for it in rubric.criteria if it.raters)
         table = one_rating_a_row(table, scores, rubric.rater)
     if rubric.rater not in table.columns and not _has_repeats(table, rubric, keep):
         labels = [name for name in labels if name != rubric.rater]

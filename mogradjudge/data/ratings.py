@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from statistics import fmean
@@ -38,6 +39,8 @@ class Rating(NamedTuple):
 def raters_in_one_list(table: Table, rubric: Rubric) -> Table:
     """Put the scores of a criterion with a column for each rater into one list.
 
+    Beside it stands the list of their columns (`source_of`).
+
     Example:
         >>> from mogradjudge.criteria import Criterion
         >>> tone = Criterion("tone", "Is it kind?", raters=["ann", "bob"])
@@ -53,9 +56,15 @@ def raters_in_one_list(table: Table, rubric: Rubric) -> Table:
 
     def parts(_: str, row: Row) -> list[Row]:
         lists = {it.human: [row.get(column) for column in it.raters] for it in several}
+        lists |= {source_of(it.human): list(it.raters) for it in several}
         return [row if isinstance(row, BadRow) else {**row, **lists}]
 
     return table.split(parts) if several else table
+
+
+def source_of(human: str) -> str:
+    """Return the key of a row under which the column stands that its score was read from."""
+    return f"column of {human}"
 
 
 def one_rating_a_row(table: Table, scores: Group, rater: str | None) -> Table:
@@ -139,6 +148,7 @@ def merged(
     order = {name: place for place, name in enumerate(dict.fromkeys(raters or ()))}
     scores = [_scores(rows, columns, rubric, raters) for rows in texts]
     ratings = [_ratings(of_text, order) for of_text in scores]
+    counts = [_counts(of_text, rubric) for of_text in ratings]
     merged: Columns = {
         name: [values[rows[0]] for rows in texts] for name, values in columns.items()
     }
@@ -151,8 +161,7 @@ def merged(
             merged[str(criterion.comment)] = [_joined(comments, rows) for rows in texts]
     if repeated := sum(map(_repeats, scores)):
         logger.warning("%s: %s.", source, _repeated(repeated))
-    counts = [len({rating.rater for rating in of_text}) for of_text in ratings]
-    if max(counts, default=0) < 2:
+    if max(map(max, counts), default=0) < 2:
         return merged
     logger.warning("%s: %s; their means are the human scores.", source, _described(counts))
     return {**merged, SINGLE_RATINGS: list(map(tuple, ratings))}
@@ -208,11 +217,19 @@ def _score(
     return fmean(scores) if scores else None
 
 
-def _described(counts: Sequence[int]) -> str:
-    several = [count for count in counts if count > 1]
-    low, high = min(several), max(several)
-    ratings = f"{low} ratings" if low == high else f"{low} to {high} ratings"
+def _counts(ratings: Sequence[Rating], rubric: Rubric) -> list[int]:
+    names = Counter(rating.criterion for rating in ratings)
+    return [names[name] for name in rubric.names]
+
+
+def _described(counts: Sequence[Sequence[int]]) -> str:
+    """Say how many ratings a text has on a criterion, where it has several on one."""
+    several = [of_text for of_text in counts if max(of_text) > 1]
+    low, high = min(map(min, several)), max(map(max, several))
     of_all = "" if len(several) == len(counts) else f" of {len(counts)}"
     is_single = len(several) == 1
     texts = f"{len(several)}{of_all} text{'s' if of_all or not is_single else ''}"
-    return f"{texts} {'has' if is_single else 'have'} {ratings}{'' if is_single else ' each'}"
+    ratings = f"{low} to {high} ratings on a criterion"
+    if low == high:
+        ratings = f"{low} ratings{'' if is_single else ' each'}"
+    return f"{texts} {'has' if is_single else 'have'} {ratings}"

@@ -10,6 +10,7 @@ from mogradjudge.criteria import Criterion, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
 from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
+from mogradjudge.data.ratings import source_of
 from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
@@ -80,11 +81,12 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
         >>> read_scores(table, Criterion("tone", "Is it polite?")).values
         [4.0]
     """
-    name, scale = criterion.human, criterion.scale
+    scale = criterion.scale
     scores = Scores([], [], [])
-    unusual: dict[re.Pattern[str], list[tuple[str, float]]] = {}
-    for place, cell in enumerate(table.column(name)):
-        score = None
+    unusual: dict[tuple[str, re.Pattern[str]], list[tuple[str, float]]] = {}
+    sources = table.column(source_of(criterion.human))
+    for place, cell in enumerate(table.column(criterion.human)):
+        score, name = None, str(sources[place] or criterion.human)
         if criterion.na and says_not_applicable(cell):
             scores.values.append(NOT_APPLICABLE)
             continue
@@ -98,13 +100,30 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
             scores.faults.append(table.fault(place, rule, cell, advice))
         else:
             if form is not None and score is not None:
-                unusual.setdefault(form, []).append((str(cell), score))
+                unusual.setdefault((name, form), []).append((str(cell), score))
             if score is not None and not scale.covers(score):
                 rule = f"{name!r} must lie on the scale {scale}, got"
                 scores.faults.append(table.fault(place, rule, cell))
         scores.values.append(score)
-    scores.notes.extend(_note(name, cells) for cells in unusual.values())
+    scores.notes.extend(_note(name, cells) for (name, _), cells in unusual.items())
     return scores
+
+
+def labelled(cell: object) -> tuple[int, str] | None:
+    """Return the score and the level's name of a cell that holds both; None for others.
+
+    Example:
+        >>> labelled("4 - good"), labelled("4 (good)"), labelled("4/5")
+        ((4, 'good'), (4, 'good'), None)
+    """
+    match = _LABELLED.fullmatch(bare(cell)) if isinstance(cell, str) else None
+    if match is None or _says_no_score(match[2]):
+        return None
+    return int(match[1]), match[2].rstrip(") ")
+
+
+def _says_no_score(label: str) -> bool:
+    return " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS
 
 
 def _read(
@@ -153,7 +172,7 @@ def _level(text: object, criterion: Criterion) -> float | None:
 def _without_label(number: str, label: str, criterion: Criterion) -> float:
     if (named := _level(label.rstrip(") "), criterion)) not in (None, float(number)):
         raise _NotAScoreError(f"The level of this name has the score {named:g}: write one of both.")
-    if " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS:
+    if _says_no_score(label):
         raise _NotAScoreError(
             "The label says that there is no score: empty the cell, or write only the number."
         )

@@ -172,7 +172,8 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         other one.
 
         Args:
-            table: A list of dicts, or a table of pandas, polars or pyarrow; it is not changed.
+            table: A list of dicts, or a table of pandas, polars or pyarrow; it is not changed. Its
+                columns are called as in the rubric, or as the inputs.
             num_threads: The most texts that are judged at a time.
             prefix: What the added names begin with; None is ``judge_`` if one is in use, else none.
 

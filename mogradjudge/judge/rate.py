@@ -53,10 +53,10 @@ class Rating:
             SetupError: If it is no table, lacks an input, or has a column with a score's name.
         """
         names = _names(table)
-        if missing := sorted(set(judge.rubric.columns) - set(names)):
-            raise SetupError(f"The table has no column {missing[0]!r}; it has {list(names)}.")
         prefix = prefix_of(names, added_by(judge), prefix)
-        return cls(judge, table, prefix, _inputs(table, judge.rubric))
+        if isinstance(table, Sequence) and not table:
+            return cls(judge, table, prefix, [])
+        return cls(judge, table, prefix, _inputs(table, _columns(judge.rubric, names)))
 
     def here(self, num_threads: int) -> Any:
         """Judge with threads, and return the table with its scores."""
@@ -134,19 +134,37 @@ def _names(table: Any) -> Group:
         return tuple(dict.fromkeys(name for row in table for name in row))
     names = getattr(table, "column_names", getattr(table, "columns", None))  # pyarrow; the others
     if names is None or isinstance(table, Mapping):
+        advice = ""
+        if isinstance(table, Mapping):
+            advice = " For one text call judge(**record), or put it into a list: [record]."
         raise SetupError(
             "`table` must be a list of dicts or a table of pandas, polars or pyarrow, got "
-            f"{excerpt_of(table)}."
+            f"{excerpt_of(table)}.{advice}"
         )
     return tuple(names)
 
 
-def _inputs(table: Any, rubric: Rubric) -> list[Row]:
-    pairs = list(zip(rubric.inputs, rubric.columns, strict=True))
+def _columns(rubric: Rubric, names: Group) -> dict[str, str]:
+    """Return where each input stands: in the rubric's column, or in one called like the input.
+
+    Raises:
+        SetupError: If there is neither.
+    """
+    columns = {}
+    for name, column in zip(rubric.inputs, rubric.columns, strict=True):
+        known = [it for it in (column, name) if it in names]
+        if not known:
+            other = "" if name == column else f" and none {name!r}"
+            raise SetupError(f"The table has no column {column!r}{other}; it has {list(names)}.")
+        columns[name] = known[0]
+    return columns
+
+
+def _inputs(table: Any, columns: Mapping[str, str]) -> list[Row]:
     if isinstance(table, Sequence):
-        return [{name: row.get(column) for name, column in pairs} for row in table]
-    values = [_values(table[column]) for column in rubric.columns]
-    return [dict(zip(rubric.inputs, row, strict=True)) for row in zip(*values, strict=True)]
+        return [{name: row.get(column) for name, column in columns.items()} for row in table]
+    values = [_values(table[column]) for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def _values(column: Any) -> list[Any]:

@@ -26,7 +26,7 @@ from mogradjudge.data import has_groups, missing_human, places_by_group
 from mogradjudge.objectives.human_agreement import agreement_options
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.confirmation import ALPHA
-from mogradjudge.optimize.datasets import SHARES, split_to_confirm
+from mogradjudge.optimize.datasets import split_run, too_few_to_confirm
 from mogradjudge.scoring.ceilings import Ceilings, has_ratings
 
 _AGREEMENT = 0.5
@@ -50,6 +50,8 @@ class DataCard:
         needed: With too few documents, how many would do.
         gain: The gain in mean agreement that these confirm in four of five runs; None if unknown.
         inapplicable: The texts to which a criterion with ``na`` does not apply, by criterion.
+        parts: How many texts are used for what, as a sentence.
+        too_few: Why a run cannot confirm its result, and what to do; empty if it can.
     """
 
     texts: int
@@ -62,6 +64,8 @@ class DataCard:
     needed: int | None
     gain: float | None
     inapplicable: Mapping[str, int] = field(default_factory=dict)
+    parts: str = ""
+    too_few: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, with levels as texts."""
@@ -69,14 +73,16 @@ class DataCard:
         return {**vars(self), "use": use}
 
     def describe(self) -> str:
-        """Say in a sentence what can be confirmed.
+        """Say how the texts are used, and what can be confirmed.
 
-        >>> DataCard(20, 20, 1.0, {}, {}, {}, 0, 54, None).describe()
-        'Too few documents to confirm a gain: a run needs 54, and these are 20.'
+        >>> DataCard(99, 99, 1.0, {}, {}, {}, 29, None, None, parts="Texts: 99.").describe()
+        'Texts: 99. A run sets 29 documents aside to confirm its result.'
         """
+        return f"{self.parts} {self._confirmed()}".strip()
+
+    def _confirmed(self) -> str:
         if not self.confirming:
-            has = f"and these are {self.documents}"
-            return f"Too few documents to confirm a gain: a run needs {self.needed}, {has}."
+            return self.too_few
         aside = f"A run sets {self.confirming} documents aside to confirm its result"
         if self.gain is None:
             return f"{aside}."
@@ -87,7 +93,10 @@ class DataCard:
 
 
 def data_card(
-    examples: Sequence[dspy.Example], rubric: Rubric, config: MOGradConfig | None = None
+    examples: Sequence[dspy.Example],
+    rubric: Rubric,
+    config: MOGradConfig | None = None,
+    test: Sequence[dspy.Example] = (),
 ) -> DataCard:
     """Describe rated texts before a run.
 
@@ -95,6 +104,10 @@ def data_card(
         examples: The texts, as `load_examples` returns them.
         rubric: What they are rated on.
         config: The run's settings.
+        test: The held-out texts.
+
+    Raises:
+        SetupError: If the texts cannot be split.
 
     Example:
         >>> rubric = Rubric(["text"], [Criterion("tone", "Is it polite?", (1, 3))])
@@ -105,8 +118,11 @@ def data_card(
     """
     config = config or MOGradConfig()
     by_group = has_groups(examples)
+    split = split_run(config, list(examples), by_group=by_group)
+    split = replace(split, parts={**split.parts, "test": list(test)})
+    too_few = too_few_to_confirm(config, examples, test)
+    examples = [*examples, *test]
     groups = places_by_group(examples, by_group=by_group)
-    split = split_to_confirm(config, list(examples), SHARES, by_group=by_group)
     confirming = split.parts["confirmation"]
     aside = len(places_by_group(confirming, by_group=by_group)) if confirming else 0
     documents = _names(groups, len(examples))
@@ -129,6 +145,8 @@ def data_card(
             for it in rubric.criteria
             if it.na
         },
+        parts=split.describe(),
+        too_few=too_few,
     )
 
 

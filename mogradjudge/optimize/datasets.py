@@ -32,6 +32,14 @@ SHARES_OF_VALIDATION = {"validation": 0.6, "confirmation": 0.4}
 """The parts of a validation set that is given."""
 
 
+_USES = {
+    "training": "to write critiques on",
+    "validation": "to choose by",
+    "confirmation": "to confirm the result on",
+    "test": "held out",
+}
+
+
 @dataclass(frozen=True)
 class RunData:
     """A run's examples by part, and how many documents a confirmation would need.
@@ -42,6 +50,17 @@ class RunData:
 
     parts: Mapping[str, list[dspy.Example]]
     needed: int | None = None
+
+    def describe(self) -> str:
+        """Say how many texts are used for what.
+
+        >>> RunData({"training": [dspy.Example()], "confirmation": []}).describe()
+        'Texts: 1 to write critiques on.'
+        """
+        used = (
+            f"{len(self.parts[name])} {use}" for name, use in _USES.items() if self.parts.get(name)
+        )
+        return f"Texts: {', '.join(used)}."
 
 
 def examples_of(
@@ -88,7 +107,7 @@ def examples_of(
     if rubric is not None:
         sets = grouped(sets, rubric)
     by_group = by_group and has_groups(sets["trainset"])  # so a split looks for no groups
-    data = _parts(config, sets["trainset"], sets.get("valset"), by_group=by_group)
+    data = split_run(config, sets["trainset"], sets.get("valset"), by_group=by_group)
     known = [example for part in data.parts.values() for example in part]
     check_disjoint(known, sets["testset"], ("training or validation", "test"))
     parts = {**data.parts, "test": sets["testset"]}
@@ -109,13 +128,19 @@ def _check_sets(sets: Mapping[str, list[dspy.Example]], rubric: Rubric | None) -
             check_ratings(examples, rubric, f"`{name}`")
 
 
-def _parts(
+def split_run(
     config: MOGradConfig,
     train: list[dspy.Example],
-    validation: list[dspy.Example] | None,
+    validation: list[dspy.Example] | None = None,
     *,
     by_group: bool,
 ) -> RunData:
+    """Split examples as `examples_of` does, without its checks.
+
+    >>> texts = [dspy.Example(text=text).with_inputs("text") for text in "abcde"]
+    >>> split_run(MOGradConfig(confirm="off"), texts, by_group=False).describe()
+    'Texts: 3 to write critiques on, 2 to choose by.'
+    """
     if validation is None:
         data = split_to_confirm(config, train, SHARES, by_group=by_group)
         if not data.parts["confirmation"]:
@@ -167,6 +192,36 @@ def split_to_confirm(
             return RunData(parts)
         needed = math.ceil(needed * FEWEST_DOCUMENTS / documents)  # some hold very many texts
     return replace(nothing, needed=needed)
+
+
+def too_few_to_confirm(
+    config: MOGradConfig, examples: Sequence[dspy.Example], test: Sequence[dspy.Example] = ()
+) -> str:
+    """Say why a run cannot confirm its result, and what to do; empty if it can or should not.
+
+    Args:
+        config: The run's settings.
+        examples: The texts to optimize on.
+        test: The held-out ones.
+
+    >>> texts = [dspy.Example(text=str(n)).with_inputs("text") for n in range(60)]
+    >>> too_few_to_confirm(MOGradConfig(), texts)
+    ''
+    >>> too_few_to_confirm(MOGradConfig(), texts[:42], texts[42:])  # doctest: +ELLIPSIS
+    'Too few documents to confirm a gain: a run needs 54 besides the 18 held out, and has 42. ...'
+    """
+    by_group = has_groups(examples)
+    needed = split_to_confirm(config, [*examples], SHARES, by_group=by_group).needed
+    if needed is None:
+        return ""
+    has, held_out = (len(places_by_group(it, by_group=by_group)) for it in (examples, test))
+    besides = f" besides the {held_out} held out" if test else ""
+    advice = " Add rated documents, or take the result as not confirmed."
+    whole = split_to_confirm(config, [*examples, *test], SHARES, by_group=by_group)
+    if test and whole.parts["confirmation"]:
+        advice = " Leave --test-share out: then it is confirmed on documents that chose nothing."
+    lack = f"a run needs {needed}{besides}, and has {has}"
+    return f"Too few documents to confirm a gain: {lack}.{advice}"
 
 
 def grouped(

@@ -83,14 +83,11 @@ def dry_run(
     The judge's scores are invented, so no critique is skipped because of a close score, and where
     scores decide what is drawn, a run draws other texts.
     """
-    replying = copy.copy(adapter)
-    replying.__class__ = type("Replying", (_Replying, type(adapter)), {})
-    replying.role_calls, replying.max_chars = [], config.max_section_chars
+    # A unit that is dropped for another would save an editor's call.
+    replies = _Replies(config.max_section_chars, finds_conflicts=config.resolve == "project")
     names = [field.name for field in fields(config) if field.name not in FREE]
     settings = {name: getattr(config, name) for name in names}
     settings |= {"gate": AlwaysAccept(), "race": "off", "confirm": "off", "proposals": 1}
-    # A unit that is dropped for another would save an editor's call.
-    replying.finds_conflicts = config.resolve == "project"
     # No agreement is defined on the unrated validation text, to choose a parent or the best by.
     settings |= {"skip_tolerance": None, "num_threads": 1, "parent": "last", "choose": "mean"}
     # Explicit, so that no validation texts are needed; such ones have their measure in them.
@@ -104,13 +101,13 @@ def dry_run(
 
     optimizer = MOGrad(**settings, objectives=objectives, observers=[note], display_progress=False)
     no_model = dspy.LM("dry-run/none", engine=_NoModel())
-    with dspy.context(lm=no_model, adapter=replying, trace=[]):
+    with dspy.context(lm=no_model, adapter=replying(adapter, replies), trace=[]):
         result = optimizer.optimize(_plain(judge), trainset=train, valset=[_unrated(judge)])
     candidates = [result.measured[0].candidate]
     proposed = {measured.step: measured.candidate for measured in result.measured}
     for step in range(1, config.steps + 1):
         candidates.append(proposed.get(step, candidates[-1]))
-    return DryRun(tuple(replying.role_calls), tuple(batches), tuple(candidates))
+    return DryRun(tuple(replies.role_calls), tuple(batches), tuple(candidates))
 
 
 def usual_scores(signature: type[dspy.Signature]) -> dict[str, Any]:
@@ -120,12 +117,22 @@ def usual_scores(signature: type[dspy.Signature]) -> dict[str, Any]:
     return {name: scale[len(scale) // 2] if scale else reasons for name, scale in scales.items()}
 
 
-class _Replying:
-    """Turns an adapter into one that replies in place of the model."""
+def replying(adapter: dspy.Adapter, replies: Any) -> dspy.Adapter:
+    """Return an adapter with the same prompts that replies in place of the model.
 
-    role_calls: list[RoleCall]
-    max_chars: int
-    finds_conflicts: bool
+    Args:
+        adapter: The adapter.
+        replies: Invents the outputs of a call (``reply(lm, signature, inputs)``), and is given what
+            would have been sent (``book(model, messages, reply, inputs)``).
+    """
+    other = copy.copy(adapter)
+    other.__class__ = type("Replying", (_Replying, type(adapter)), {})
+    other.replies = replies
+    return other
+
+
+class _Replying:
+    replies: Any
 
     def __call__(
         self,
@@ -135,16 +142,34 @@ class _Replying:
         demos: list[dict[str, Any]],
         inputs: dict[str, Any],
     ) -> list[dict[str, Any]]:
-        begins = signature.instructions.startswith  # over a batch, a coach is told more
-        role = next((role for words, role in _ROLES.items() if begins(words)), None)
-        if role is None:
-            return [usual_scores(signature)]
-        number, finds = len(self.role_calls), self.finds_conflicts
-        outputs = _written(signature, inputs, self.max_chars, number, finds_conflicts=finds)
+        outputs = self.replies.reply(lm, signature, inputs)
         messages = self.format(signature, demos, inputs)  # type: ignore[attr-defined]
         reply = self.format_assistant_message_content(signature, outputs)  # type: ignore[attr-defined]
-        self.role_calls.append(RoleCall(role, messages, reply))
+        self.replies.book(lm.model, messages, reply, inputs)
         return [outputs]
+
+
+class _Replies:
+    """Replies of the usual length; the calls of critic, coach and editor are kept."""
+
+    def __init__(self, max_chars: int, *, finds_conflicts: bool) -> None:
+        self.role: str | None = None
+        self.role_calls: list[RoleCall] = []
+        self.max_chars, self.finds_conflicts = max_chars, finds_conflicts
+
+    def reply(
+        self, lm: dspy.BaseLM, signature: type[dspy.Signature], inputs: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        begins = signature.instructions.startswith  # over a batch, a coach is told more
+        self.role = next((role for words, role in _ROLES.items() if begins(words)), None)
+        if self.role is None:
+            return usual_scores(signature)
+        number, finds = len(self.role_calls), self.finds_conflicts
+        return _written(signature, inputs, self.max_chars, number, finds_conflicts=finds)
+
+    def book(self, model: str, messages: list[Any], reply: str, inputs: Mapping[str, Any]) -> None:
+        if self.role is not None:
+            self.role_calls.append(RoleCall(self.role, messages, reply))
 
 
 class _NoModel:

@@ -30,7 +30,7 @@ class Interference:
         errors: The standard errors of the effects, in the same shape.
 
     Raises:
-        SetupError: If the shapes do not fit, or an error is below 0.
+        SetupError: If there are no criteria, the shapes do not fit, or an error is below 0.
 
     >>> Interference(("tone", "style"), [[0, -0.1], [0.02, 0]], [[0, 0.03], [0.03, 0]]).criteria
     ('tone', 'style')
@@ -41,6 +41,8 @@ class Interference:
     errors: Sequence[Sequence[float]]
 
     def __post_init__(self) -> None:
+        if not self.criteria:
+            raise SetupError("`criteria` must name at least one, got none.")
         shape = (len(self.criteria), len(self.criteria))
         for name in ("effects", "errors"):
             if (got := np.shape(getattr(self, name))) != shape:
@@ -79,7 +81,7 @@ def suggest_partition(interference: Interference, level: float = 0.05) -> Scope:
         level: The chance of any false conflict, between 0 and 1.
 
     Raises:
-        SetupError: If the level does not lie between 0 and 1.
+        SetupError: If it is no `Interference`, or the level does not lie between 0 and 1.
 
     >>> effects = [[0, 0.05, -0.2], [0.04, 0, -0.1], [-0.3, -0.2, 0]]
     >>> errors = [[0.02] * 3] * 3
@@ -87,6 +89,11 @@ def suggest_partition(interference: Interference, level: float = 0.05) -> Scope:
     >>> partition.layout
     'facts | style+tone'
     """
+    if not isinstance(interference, Interference):
+        raise SetupError(
+            f"`interference` must be an Interference, got a {type(interference).__name__}. Make "
+            "one of judgements by Interference.of_judgements(judgements, rubric)."
+        )
     if not 0 < level < 1:
         raise SetupError(f"`level` must lie between 0 and 1, got {level!r}.")
     names = interference.criteria

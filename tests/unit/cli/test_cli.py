@@ -174,6 +174,37 @@ def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server
     assert "--max-calls" not in capsys.readouterr().err
 
 
+def test_a_report_without_figures_says_what_draws_them(
+    table, server, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "run"
+    words = compile_words(table, server, out, "--steps", 1)
+    words.remove("--no-report")
+    monkeypatch.setattr("mogradjudge.display.plotting.can_draw", lambda: False)
+    assert call(*words) == 0
+    for command in ([], ["--json"]):
+        shown = "".join(capsys.readouterr())
+        assert "matplotlib" in shown
+        assert call("report", out, *command) == 0
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert call("report", out) == 0
+    assert "matplotlib" not in capsys.readouterr().out
+
+
+def test_more_steps_begin_as_a_run_does(table, server, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call(*compile_words(table, server, out, "--steps", 1)) == 0
+    first = capsys.readouterr().err.splitlines()
+    so_far = read(out / "result.json")["calls"]
+    assert call(*compile_words(table, server, out, "--steps", 2)) == 0
+    texts, calls, *_ = capsys.readouterr().err.splitlines()
+    assert texts == first[0]
+    before, most, *_ = (int(number) for number in re.findall(r"\d+", calls))
+    assert before == so_far
+    assert before + most >= read(out / "result.json")["calls"]
+
+
 @pytest.mark.parametrize(
     ("answer", "more", "status"), [("n", (), 130), ("", (), 0), ("n", ("--yes",), 0)]
 )

@@ -37,7 +37,10 @@ def modules(code: str, **environment: str) -> set[str]:
         ["--help"],
         ["--version"],
         ["completion", "zsh"],
-        *([name, "--help"] for name in ("demo", "compile", "search", "score", "serve", "label")),
+        *(
+            [name, "--help"]
+            for name in ("demo", "compile", "search", "score", "evaluate", "serve", "label")
+        ),
     ],
     ids=" ".join,
 )

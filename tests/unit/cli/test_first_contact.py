@@ -105,6 +105,25 @@ def test_a_rubric_that_is_there_is_kept_and_off_a_terminal_yes_is_needed(table, 
     assert call("init", table, "--yes", "--force") == 0
 
 
+def test_each_column_is_said_what_it_is_taken_for(table, capsys):
+    assert call("init", table, "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["columns"].keys() == {*COLUMNS}
+    assert call("init", table, "--yes", "--force") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in (*COLUMNS, "group", "comment on tone"))
+
+
+def test_a_table_or_a_folder_that_is_not_there_is_said_first(table, capsys):
+    (table.parent / "rubric.toml").write_text("mine")
+    assert call("init", "nope.csv", "--yes") == 2
+    assert "nope.csv" in (error := capsys.readouterr().err)
+    assert "--force" not in error
+    assert call("init", table, "--yes", "--out", "nowhere/x.toml") == 2
+    error = capsys.readouterr().err
+    assert "nowhere" in error
+    assert "removed" not in error
+
+
 def test_check_says_all_that_is_wrong_at_once(table, capsys):
     with table.open("a", newline="") as file:
         csv.writer(file).writerows([("d", "An article", "", "nine", 1, 1, ""), ("d", "A", "B", 9)])
@@ -121,6 +140,85 @@ def test_check_says_all_that_is_wrong_at_once(table, capsys):
         assert any(wrong in line for line in lines), wrong
     with pytest.raises(ValueError, match="'groups'"):
         Rubric.from_toml(rubric)
+
+
+ALL_WRONG = """
+group = "document"
+inputs = ["article", "summary"]
+[[criteria]]
+name = "tone"
+scale = [5, 1]
+human = "human_tone"
+[[criteria]]
+definition = "Is it witty?"
+human = "wit"
+[[criteria]]
+name = "clarity"
+raters = ["clarity_1", "clarity_3"]
+grade = 3
+measure = "nothing"
+definition = ""
+"""
+
+
+def test_a_rubric_without_a_right_criterion_hides_nothing_of_the_data(table, capsys):
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerows([("d", "An article", "", "nine", "ten", 1, "")])
+    rubric = table.parent / "rubric.toml"
+    rubric.write_text(ALL_WRONG)
+    assert call("check", table, "--rubric", rubric, "--json") == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    of_rubric = ("definition", "(5, 1)", "name", "'grade'", "'nothing'", "''")
+    of_data = ("'document'", "'wit'", "'clarity_3'", "'nine'", "'ten'", "'summary'")
+    for wrong in (*of_rubric, *of_data):
+        assert any(wrong in line for line in problems), wrong
+    assert len(problems) == len(set(problems))
+
+
+@pytest.mark.parametrize("text", ["inputs = 3", "no toml", "inputs = ['a']\ncriteria = 3"])
+def test_a_rubric_that_cannot_be_read_does_not_hide_a_missing_table(text, tmp_path, capsys):
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text(text)
+    assert call("check", tmp_path / "nope.csv", "--rubric", rubric) == 2
+    error = capsys.readouterr().err
+    assert "nope.csv" in error
+    assert "rubric.toml" in error
+
+
+def test_bad_cells_hide_neither_the_card_nor_what_a_run_lacks(table, capsys):
+    assert call("init", table, "--yes") == 0
+    with table.open("w", newline="") as file:
+        bad = ("d", "An article", "A summary", "nine", 1, 1, "")
+        csv.writer(file).writerows([COLUMNS, *([*it[:3], 3, 3, 3, ""] for it in rows()), bad])
+    capsys.readouterr()
+    assert call("check", table, "--rubric", "rubric.toml", "--json") == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["card"]["texts"] >= 120
+    assert any("'nine'" in problem for problem in report["problems"])
+    assert any("equal" in problem for problem in report["problems"])
+
+
+@pytest.mark.slow
+def test_check_says_what_compile_with_the_same_options_will_do(table, capsys):
+    assert call("init", table, "--yes") == 0
+    command = [table, "--rubric", "rubric.toml", "--test-share", "0.3"]
+    model = ["--lm", "openai/none", "--api-base", "http://127.0.0.1:9/v1", "--out", "run"]
+    call("compile", *command, *model, "--steps", 1, "--batch-size", 1, "--max-seconds", 0.01)
+    said = [it for it in capsys.readouterr().err.splitlines() if it.startswith(("Texts", "Too"))]
+    assert call("check", *command) == 0
+    assert " ".join(said) in (card := capsys.readouterr().out)
+    assert card.count("--test-share") == 1
+
+
+def test_check_takes_what_decides_the_split(table, capsys):
+    assert call("init", table, "--yes") == 0
+    command = ["check", table, "--rubric", "rubric.toml"]
+    for options in ((), ("--confirm", "off"), ("--protocol", "paper")):
+        capsys.readouterr()
+        assert call(*command, *options) == 0
+        assert ("to confirm the result" in capsys.readouterr().out) == (not options)
+    assert call(*command, "--test-share", "0.999") == 2
+    assert "--test-share" in capsys.readouterr().err
 
 
 def test_check_says_what_would_stop_a_run_later(table, capsys):

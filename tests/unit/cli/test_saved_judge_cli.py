@@ -8,6 +8,7 @@ import pytest
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples
 from mogradjudge import MultiCriteriaJudge, Rubric
+from mogradjudge.judge.saved import note_model
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.saving import save_judge
 from tests.unit.cli.test_cli import RUBRIC, call, lm, read
@@ -136,3 +137,51 @@ def test_a_composition_is_resumed_by_the_same_command(apart, server, capsys):
     server.reset()
     assert composed(apart, server) == 0
     assert not server.calls
+
+
+MODEL, OTHER = "openai/toy", "openai/other"
+COMMANDS = ["evaluate", "calibrate", "score", "compare", "compose"]
+
+
+def used(command, folder, server, *more):
+    """Use the judges of two folders, or the first one, without --lm."""
+    judges = [folder / RUBRIC.names[0]]
+    judges += {"compare": judges, "compose": [folder / RUBRIC.names[1]]}.get(command, [])
+    words = [command, *judges, folder / "ratings.jsonl", "--api-base", server.url]
+    out = {"score": "scores.csv", "calibrate": "mapped", "compose": f"one-{len(more)}"}.get(command)
+    words += ["--out", folder / out] if out else []
+    words += ["--confirm", "off"] if command == "compose" else []
+    return call(*words, "--limit", 12, *more)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_model_is_the_judges_own_and_another_one_is_said(command, apart, server, capsys):
+    server.reset()
+    assert used(command, apart, server) == 2
+    assert "--lm" in capsys.readouterr().err
+    for name in RUBRIC.names[:2]:
+        note_model(apart / name / "judge.json", MODEL)
+    assert used(command, apart, server, "--lm", OTHER, "--max-calls", 1) == 1
+    error = capsys.readouterr().err
+    assert MODEL in error
+    assert OTHER in error
+    assert used(command, apart, server) == 0
+    assert MODEL in capsys.readouterr().err
+
+
+def test_judges_of_two_models_each_speak_with_their_own_or_need_one(apart, server, capsys):
+    for name, model in zip(RUBRIC.names, (MODEL, OTHER), strict=False):
+        note_model(apart / name / "judge.json", model)
+    assert used("compose", apart, server) == 2
+    error = capsys.readouterr().err
+    assert MODEL in error
+    assert OTHER in error
+    first, second = (apart / name for name in "ab")
+    for folder, model in ((first, MODEL), (second, OTHER)):
+        save_judge(MultiCriteriaJudge(RUBRIC), folder)
+        note_model(folder / "judge.json", model)
+    words = ["compare", first, second, apart / "ratings.jsonl", "--limit", 12]
+    assert call(*words, "--api-base", server.url) == 0
+    error = capsys.readouterr().err
+    assert MODEL in error
+    assert OTHER in error

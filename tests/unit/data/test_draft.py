@@ -1,13 +1,16 @@
 """A first rubric, guessed from a table: inputs, group, raters, scores, scales and comments."""
 
 import csv
+import json
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mogradjudge import Rubric, SetupError, draft_rubric, load_examples
 from mogradjudge.criteria import fields_from_toml
+from workbooks import workbook
 
 
 def text(number):
@@ -20,6 +23,21 @@ def rows(columns, row_of, count=40):
 
 def score(n, low=1, high=5):
     return low + n * 13 % (high - low + 1)
+
+
+def write(path, cells, header):
+    table = [dict(zip(header, row, strict=True)) for row in cells]
+    match path.suffix:
+        case ".xlsx":
+            workbook(path, [header, *cells])
+        case ".jsonl":
+            path.write_text("\n".join(map(json.dumps, table)))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(table), path)
+        case _:
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([header, *cells])
+    return path
 
 
 TABLES = {
@@ -73,6 +91,58 @@ TABLES = {
         {"answer_score": (["answer_1", "answer_2"], "1 to 5", None),
          "wit": (["human_wit"], "0 to 1", None), "tact": (["human_tact"], "0 to 2", None)},
     ),
+    "raters in brackets": (
+        "Ticket ID,Reply,Coherence (Anna),Coherence (Ben),Tone (Anna),Tone (Ben),Channel",
+        lambda n: (f"T{n // 2}", text(n), score(n), score(n + 1), score(n), score(n + 1), "mail"),
+        (["Reply"], "Ticket ID", None),
+        {"coherence": (["Coherence (Anna)", "Coherence (Ben)"], "1 to 5", None),
+         "tone": (["Tone (Anna)", "Tone (Ben)"], "1 to 5", None)},
+    ),
+    "raters behind a criterion": (
+        "ticket,reply,tone_anna,tone_ben,tone_mean,clarity_anna",
+        lambda n: (f"T{n // 3}", text(n), score(n), score(n + 1), 3, score(n)),
+        (["reply"], "ticket", None),
+        {"tone": (["tone_anna", "tone_ben"], "1 to 5", None),
+         "clarity": (["clarity_anna"], "1 to 5", None)},
+    ),
+    "raters before a criterion": (
+        "ID,reply,anna: tone,ben: tone,anna: wit (1-7),ben: wit (1-7)",
+        lambda n: (n, text(n), score(n), score(n + 1), score(n), score(n + 1)),
+        (["reply"], None, None),
+        {"tone": (["anna: tone", "ben: tone"], "1 to 5", None),
+         "wit": (["anna: wit (1-7)", "ben: wit (1-7)"], "1 to 7", None)},
+    ),
+    "raters alone": (
+        "reply,rater 1,rater 2", lambda n: (text(n), score(n), score(n + 1)),
+        (["reply"], None, None), {"score": (["rater 1", "rater 2"], "1 to 5", None)},
+    ),
+    "criteria of one thing": (
+        "answer,answer_tone,answer_clarity", lambda n: (text(n), score(n), score(n)),
+        (["answer"], None, None),
+        {"tone": (["answer_tone"], "1 to 5", None),
+         "clarity": (["answer_clarity"], "1 to 5", None)},
+    ),
+    "words that no list knows, by their scores": (
+        "text,zing_x,zang_x,zing_y,zang_y",
+        lambda n: (text(n), score(n), score(n, 1, 3), score(n), score(n, 1, 3)),
+        (["text"], None, None),
+        {"zing": (["zing_x", "zing_y"], "1 to 5", None),
+         "zang": (["zang_x", "zang_y"], "1 to 3", None)},
+    ),
+    "a batch of paid workers": (
+        "HITId,AssignmentId,WorkerId,Input.article,Answer.coherence,Answer.fluency",
+        lambda n: (f"H{n // 2}", f"A{n}", f"W{n % 7}", text(n // 2), score(n), score(n)),
+        (["Input.article"], None, "WorkerId"),
+        {"coherence": (["Answer.coherence"], "1 to 5", None),
+         "fluency": (["Answer.fluency"], "1 to 5", None)},
+    ),
+    "a form": (
+        "Timestamp,Email,Text,Rate the text [Clarity],Rate the text [Tone]",
+        lambda n: (f"2024-01-{n // 2:02}", f"p{n % 5}@x", text(n // 2), score(n), score(n)),
+        (["Text"], None, "Email"),
+        {"clarity": (["Rate the text [Clarity]"], "1 to 5", None),
+         "tone": (["Rate the text [Tone]"], "1 to 5", None)},
+    ),
     "questions of a survey": (
         "text,q1,q2", lambda n: (text(n), score(n), score(n, 0, 10)), (["text"], None, None),
         {"q1": (["q1"], "1 to 5", None), "q2": (["q2"], "0 to 10", None)},
@@ -92,11 +162,7 @@ def test_the_columns_of_a_table_are_guessed(name):
 @pytest.mark.parametrize("name", TABLES)
 def test_a_draft_is_read_as_it_is_written_and_fits_its_table(name, tmp_path):
     columns, row_of, *_ = TABLES[name]
-    path = tmp_path / "ratings.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns.split(","))
-        writer.writeheader()
-        writer.writerows(rows(columns, row_of))
+    path = write(tmp_path / "ratings.csv", [*map(row_of, range(40))], columns.split(","))
     draft = draft_rubric(path)
     written = draft.to_toml()
     rubric = Rubric(**fields_from_toml(written))
@@ -109,6 +175,80 @@ def test_a_draft_is_read_as_it_is_written_and_fits_its_table(name, tmp_path):
 def test_a_data_frame_is_a_table(frame_of):
     frame = frame_of(rows("reply,human_tone", lambda n: (text(n), score(n))))
     assert draft_rubric(frame).rubric.names == ("tone",)
+
+
+LEVELS = ["bad", "poor", "fair", "good", "great"]
+WRITTEN = {
+    "numbers and words": ["{0} - {1}", "{0} ({1})", "{1}", "{0}"],
+    "words and numbers of another column": ["{0}. {1}"],
+    "words alone": ["{1}"],
+}
+
+
+@pytest.mark.parametrize("forms", WRITTEN.values(), ids=WRITTEN)
+def test_named_levels_are_read(forms, tmp_path):
+    cells = [
+        (text(n), forms[n % len(forms)].format(score(n), LEVELS[score(n) - 1])) for n in range(40)
+    ]
+    table = [{"reply": reply, "tone": cell} for reply, cell in cells]
+    tone = draft_rubric(table).criteria[0]
+    assert (list(tone.names), str(tone.scale)) == (LEVELS, "1 to 5")
+    path = write(tmp_path / "ratings.csv", cells, ("reply", "tone"))
+    read = [example.tone for example in load_examples(path, draft_rubric(path).rubric)]
+    assert read == [score(n) for n in range(40)]
+
+
+def test_levels_that_are_not_all_seen_keep_their_meaning():
+    labels = {2: "poor", 3: "fair", 4: "good"}
+    cells = rows("reply,tone", lambda n: (text(n), f"{2 + n % 3} - {labels[2 + n % 3]}"))
+    tone = draft_rubric(cells).criteria[0]
+    assert (str(tone.scale), dict(tone.levels)) == ("1 to 4", labels)
+
+
+MESSY = ("Ticket ID", "Reply", "Tone (Anna)", "Tone (Ben)", "Tone comment", "Channel")
+
+
+def messy(n):
+    cell = [f"{score(n)} - {LEVELS[score(n) - 1]}", LEVELS[score(n) - 1], "n/a"][n % 3]
+    return (f"T{n // 2}", text(n), cell, f"{score(n)}", "why" if n % 2 else "", "mail")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "xlsx", "frame", "arrow"])
+def test_each_kind_of_table_gives_the_same_draft(kind, tmp_path):
+    cells = list(map(messy, range(40)))
+    table = [dict(zip(MESSY, row, strict=True)) for row in cells]
+    source = {"frame": pd.DataFrame(table), "arrow": pa.Table.from_pylist(table)}.get(kind)
+    draft = draft_rubric(write(tmp_path / f"a.{kind}", cells, MESSY) if source is None else source)
+    assert draft.rubric == draft_rubric(table).rubric
+    assert draft.criteria[0].raters == ("Tone (Anna)", "Tone (Ben)")
+    assert draft.criteria[0].names == tuple(LEVELS)
+
+
+def test_each_column_is_said_what_it_is_taken_for():
+    cells = [dict(zip(MESSY, messy(n), strict=True)) for n in range(40)]
+    extra = {"ID": 1, "gpt_tone": 2, "Agent": "Ada", "nothing": None, "mood": "x"}
+    table = [{**row, **extra, "ID": n, "mood": "xyz"[n % 3]} for n, row in enumerate(cells)]
+    table[3]["Agent"] = "Bob"
+    roles = draft_rubric(table).roles
+    assert [*roles] == [*table[0]]
+    for name, words in {
+        "Ticket ID": ("group", "20"),
+        "Reply": ("input",),
+        "Tone (Anna)": ("tone", "anna"),
+        "Tone comment": ("comment", "tone"),
+        "Channel": ("left out", "mail"),
+        "ID": ("left out", "differ"),
+        "nothing": ("left out", "empty"),
+        "mood": ("left out", "x, y, z"),
+    }.items():
+        assert all(word in roles[name] for word in words), roles[name]
+
+
+def test_a_group_with_gaps_is_left_out_with_the_reason():
+    table = rows("Ticket ID,reply,tone", lambda n: (f"T{n // 2}" if n else "", text(n), score(n)))
+    draft = draft_rubric(table)
+    assert draft.group is None
+    assert "1 of 40 rows" in draft.roles["Ticket ID"]
 
 
 def test_what_is_said_is_not_guessed():

@@ -48,7 +48,7 @@ def test_equal_texts_are_one_example_with_the_mean_score(tmp_path, caplog):
     assert [rating.score for rating in examples[0].single_ratings] == [4, 1, 5, 2, 3]
     (line,) = caplog.messages
     assert "a.csv" in line
-    assert "2 texts have 2 to 3 ratings" in line
+    assert "2 texts have 1 to 3 ratings" in line
 
 
 def test_a_named_rater_counts_once_for_a_text(tmp_path):
@@ -143,6 +143,27 @@ def test_texts_that_one_rater_rated_twice_are_counted(tmp_path, caplog):
 def test_the_texts_of_several_ratings_are_counted(rows, part, tmp_path, caplog):
     load_examples(table(tmp_path / "a.csv", [(text, "", 3, 3) for text in rows]), RUBRIC)
     assert part in caplog.text
+
+
+RATERS = Rubric(["text"], [Criterion("tone", "Is it kind?", raters=["Ann T.", "Ben T."])])
+OF_RATERS = ("text", "Ann T.", "Ben T.")
+
+
+def test_a_gap_of_a_rater_is_counted_on_its_criterion(tmp_path, caplog):
+    wit = Criterion("wit", "Is it witty?", raters=["Ann W.", "Ben W."])
+    rubric = Rubric(["text"], [*RATERS.criteria, wit])
+    rows = [("a", 3, 4, 3, 3), ("b", 3, "", 2, 2)]
+    load_examples(table(tmp_path / "a.csv", rows, (*OF_RATERS, *wit.raters)), rubric)
+    assert "2 texts have 1 to 2 ratings" in caplog.text
+
+
+@pytest.mark.parametrize("cell", ["nine", "9"])
+def test_what_is_said_of_a_cell_names_its_raters_column(cell, tmp_path, caplog):
+    load_examples(table(tmp_path / "a.csv", [("a", 3, "4 - good")], OF_RATERS), RATERS)
+    assert "'Ben T.'" in caplog.messages[0]
+    with pytest.raises(SetupError, match=r"'Ann T\.'") as caught:
+        load_examples(table(tmp_path / "a.csv", [("a", cell, 4)], OF_RATERS), RATERS)
+    assert "human_tone" not in str(caught.value) + caplog.text
 
 
 def test_a_list_of_texts_with_lists_of_ratings_is_a_text_per_item(tmp_path):

@@ -87,7 +87,7 @@ def test_what_concerns_every_text_is_an_error(texts, error, awaited):
 
 def test_a_table_without_an_input_is_refused_with_its_name():
     with pytest.raises(SetupError, match="'text'"):
-        rate([{"reply": "Yes."}])
+        rate([{"answer": "Yes."}])
     with pytest.raises(SetupError, match="table"):
         rate({"text": ["Yes."]})
 
@@ -109,3 +109,28 @@ def test_a_judge_that_gives_reasons_returns_them():
 def test_an_empty_table_stays_empty():
     frame = pd.DataFrame({"text": []})
     assert list(rate(frame)[0].columns)[:2] == ["text", "tone"]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("make", [list, pd.DataFrame, pa.Table.from_pylist])
+def test_a_column_may_be_called_like_its_input(make, awaited):
+    rows = [{"reply": "Yes.", "id": n} for n in range(2)]
+    _, as_in_the_rubric = rate([{"text": "Yes."}], awaited=awaited)
+    _, requests = rate(make(rows), awaited=awaited)
+    assert [user(it) for it in requests] == [user(it) for it in as_in_the_rubric]
+    _, requests = rate(make([{**row, "text": "No."} for row in rows]), awaited=awaited)
+    assert "No." in user(requests[0])  # the rubric's column comes first
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("empty", [[], (), pd.DataFrame({"text": []})])
+def test_a_table_without_rows_stays_so(empty, awaited):
+    scored, requests = rate(empty, awaited=awaited)
+    assert len(scored) == 0
+    assert not requests
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_one_record_is_told_how_it_is_rated(awaited):
+    with pytest.raises(SetupError, match=r"judge\(\*\*record\)"):
+        rate({"text": "Yes."}, awaited=awaited)

@@ -107,3 +107,11 @@ def test_what_is_no_interference_is_refused(effects, errors, value):
         Interference(("a", "b"), effects, errors)
     with pytest.raises(SetupError, match="2"):
         suggest_partition(measured(two_families(0, 0)), level=2)
+
+
+@pytest.mark.parametrize("thing", [[], [1], None])
+def test_what_is_no_interference_is_told_how_it_becomes_one(thing):
+    with pytest.raises(SetupError, match="of_judgements"):
+        suggest_partition(thing)
+    with pytest.raises(SetupError, match="criteria"):
+        Interference((), [], [])
