@@ -59,6 +59,7 @@ RUNS = {
     "examples/05_rag_pipeline.py": ("tests/integration/test_examples.py", 'run("05")'),
     "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
     "mogradjudge demo": (".ci/run", "mogradjudge demo"),
+    "mogradjudge init": ("tests/unit/cli/test_first_contact.py", 'call("init"'),
     "mogradjudge check": HERE,
     "mogradjudge estimate": HERE,
     "mogradjudge compile": HERE,
@@ -366,6 +367,7 @@ def test_the_commands_of_the_pages_run_one_after_another(folder):
     assert printed.count("Agreement") >= 2
     table = next(text for text in blocks("README.md", "text") if "confirmation initial" in text)
     assert set(table.splitlines()) <= set(printed.splitlines())
+    assert "+0.251 [+0.057, +0.445]" in TEXTS["README.md"] and "+0.251 [+0.057, +0.445]" in printed
     written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
     for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):
         assert (folder / name).exists(), name
