@@ -367,7 +367,7 @@ def test_the_commands_of_the_pages_run_one_after_another(folder):
     assert printed.count("Agreement") >= 2
     table = next(text for text in blocks("README.md", "text") if "confirmation initial" in text)
     assert set(table.splitlines()) <= set(printed.splitlines())
-    (gain,) = re.findall(r"\*Confirmed\*, here (\S+ \[.*?\])", TEXTS["README.md"])
+    (gain,) = re.findall(r"\*Confirmed\*, here (\+[\d.]+\d)", TEXTS["README.md"])
     assert gain in printed
     written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
     for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):
