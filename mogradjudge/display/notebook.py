@@ -7,19 +7,23 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+# A notebook's own style moves texts to the right, and joins their lines.
+_STYLE = ".mogradjudge :is(th, td) { text-align: left !important; white-space: pre-wrap; }"
+
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> str:
-    """Write a table as HTML; all texts are escaped.
+    """Write a table as HTML; all texts are escaped, and their lines are kept.
 
-    >>> html_table(["name"], [["<b>"]])
-    '<table><thead><tr><th>name</th></tr></thead><tbody><tr><td>&lt;b&gt;</td></tr></tbody></table>'
+    >>> "<td>&lt;b&gt;</td>" in html_table(["name"], [["<b>"]])
+    True
     """
-    caption = f"<caption>{escape(title)}</caption>" if title else ""
+    above = f"<p>{escape(title)}</p>" if title else ""
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
     )
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<style>{_STYLE}</style><div class="mogradjudge">{above}{table}</div>'
 
 
 def is_notebook() -> bool:

@@ -34,17 +34,33 @@ PAGES = dict.fromkeys(
     (*HOW_TO, *(str(p.relative_to(ROOT)) for f in FOLDERS for p in sorted((ROOT / f).glob("*.md"))))
 )
 TEXTS = {page: (ROOT / page).read_text("utf-8") for page in PAGES}
-RATINGS = "source,output,human_coherence,human_consistency,doc_id\n" + "".join(
-    f"article {row // 2},summary {row} coherence={1 + row % 5} consistency={1 + row % 4},"
-    f"{1 + row % 5},{1 + row % 4},{row // 2}\n"
-    for row in range(24)
-)
+
+
+def ratings(*rows: int) -> str:
+    """Write a table with a document in each row."""
+    head = "source,output,human_coherence,human_consistency,doc_id\n"
+    scores = [(row, 2 + row % 4, 2 + row // 4 % 4) for row in rows]
+    return head + "".join(
+        f"article {row},summary {row} coherence={first} consistency={second},"
+        f"{first},{second},{row}\n"
+        for row, first, second in scores
+    )
+
+
+TABLES = {
+    "ratings": ratings(*range(60)),  # enough to confirm a result
+    "held_out": ratings(*range(100, 124)),
+    "new_texts": ratings(*range(200, 224)),
+}
 # Where a command of a page runs: in this file, or in another one by words that it holds.
 HERE = ""
 RUNS = {
-    "examples/01_support_judge.py": ("tests/integration/test_examples.py", 'run("01")'),
+    "examples/02_csv_start.sh": ("tests/integration/test_examples.py", "02_csv_start.sh"),
+    "examples/05_rag_pipeline.py": ("tests/integration/test_examples.py", 'run("05")'),
     "uv run --extra test pytest": (".ci/run", "uv run --extra test pytest"),
     "mogradjudge demo": (".ci/run", "mogradjudge demo"),
+    "mogradjudge init": ("tests/unit/cli/test_first_contact.py", 'call("init"'),
+    "mogradjudge check": HERE,
     "mogradjudge estimate": HERE,
     "mogradjudge compile": HERE,
     "mogradjudge evaluate": HERE,
@@ -54,6 +70,7 @@ RUNS = {
     "mogradjudge compose": ("tests/unit/cli/test_saved_judge_cli.py", '"compose", *runs'),
     "mogradjudge search": HERE,
     "mogradjudge report": HERE,
+    "mogradjudge show": HERE,
     "mogradjudge serve": ("tests/unit/web/test_web_server.py", 'command("serve"'),
     "python -m benchmarks all": (".ci/run", "python -m benchmarks all --smoke"),
     "python -m benchmarks noise": (".ci/run", "python -m benchmarks all --smoke"),
@@ -100,7 +117,7 @@ def commands(page: str) -> list[tuple[str, bool]]:
 
 def named(command: str) -> str:
     """Name a command as `RUNS` does: without the extras it runs with, and without options."""
-    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+|examples/\w+\.py", command)
+    ours = re.search(r"(mogradjudge|python -m benchmarks) [\w-]+|examples/\w+\.(?:py|sh)", command)
     return ours.group() if ours else command
 
 
@@ -145,8 +162,8 @@ def one_by_one(lines: Sequence[tuple[str, list[str]]]) -> None:
 @pytest.fixture
 def folder(tmp_path):
     """Give a folder with the files that the pages name."""
-    for name in ("ratings", "held_out", "new_texts"):
-        (tmp_path / f"{name}.csv").write_text(RATINGS)
+    for name, table in TABLES.items():
+        (tmp_path / f"{name}.csv").write_text(table)
     (tmp_path / "rubric.toml").write_text(RUBRIC)
     MultiCriteriaJudge(Rubric.from_toml(tmp_path / "rubric.toml")).save(tmp_path / "judge.json")
     return tmp_path
@@ -267,7 +284,8 @@ def test_the_package_page_lists_the_rooms_in_their_order():
 
 def test_the_calls_by_mode_are_those_of_the_modes():
     row = r"^\| (\w{3}) \|.*\| ([^|]+) \| (\d+) \| ([^|]+) = (\d+) \|$"
-    rows = re.findall(row, TEXTS["README.md"], re.M)
+    page = TEXTS["examples/README.md"]
+    rows = re.findall(row, page, re.M)
     table = {name: (text, int(n)) for name, text, n, _, _ in rows}
     papers = {name: (text, int(n)) for name, _, _, text, n in rows}
     assert [*table] == [*MODES]
@@ -278,7 +296,7 @@ def test_the_calls_by_mode_are_those_of_the_modes():
                 count = eval(product, {}, {"B": texts, "K": len(names)})
                 assert count == MODES[name].calls(texts, tuple(names), pool).total
             assert number == MODES[name].calls(3, tuple("abcd"), pool).total
-    words = " ".join(TEXTS["README.md"].split())
+    words = " ".join(page.split())
     numbers = (
         r"with (\d+) validation texts, B=(\d+) and K=4, "
         r"a step takes (\d+) calls in SSS and (\d+) in CCC"
@@ -349,8 +367,10 @@ def test_the_commands_of_the_pages_run_one_after_another(folder):
     with serving() as server:
         printed = run(folder, server.url, one_by_one, lines)
     assert printed.count("Agreement") >= 2
-    table = next(text for text in blocks("README.md", "text") if "test initial" in text)
+    table = next(text for text in blocks("README.md", "text") if "confirmation initial" in text)
     assert set(table.splitlines()) <= set(printed.splitlines())
+    (gain,) = re.findall(r"\*Confirmed\*, here (\+[\d.]+\d)", TEXTS["README.md"])
+    assert gain in printed
     written = ("run/judge.json", "scores.parquet", "search/best.toml", "best/judge.json")
     for name in (*written, "run/report.html", "results/cells.jsonl", "results/report.md"):
         assert (folder / name).exists(), name

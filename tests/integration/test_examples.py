@@ -1,31 +1,48 @@
 """What stands in examples/ runs, says what it costs, and its rubrics read the data they name."""
 
+import ast
 import csv
 import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import dspy
 import pytest
 from click.testing import CliRunner
 
 from benchmarks.worlds.server import ToyServer, serving
 from benchmarks.worlds.world import critique_or_advice, fields, inputs_of, labels_of, reply, role_of
-from mogradjudge import MultiCriteriaJudge, Rubric, Scale, load_examples
+from mogradjudge import (
+    MOGrad,
+    MultiCriteriaJudge,
+    Rubric,
+    Scale,
+    demo,
+    load_examples,
+    split_by_group,
+)
 from mogradjudge.cli import run_command
 from mogradjudge.data import missing_human
+from mogradjudge.lm.models import make_lm
+from tests import processes
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 RUBRICS = EXAMPLES / "rubrics"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
+START = EXAMPLES / "02_csv_start.sh"
+NOTEBOOK = EXAMPLES / "01_notebook.ipynb"
 SHARED = ROOT.parent / "shared" / "data"
 SUPPORT = EXAMPLES / "data" / "support.csv"
 
@@ -108,7 +125,7 @@ def run(server, tmp_path, monkeypatch) -> Run:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
     def run(number: str, *args: object) -> str:
-        model = [] if number == "05" else ["--lm", "openai/toy", "--api-base", server.url]
+        model = [] if number == "04" else ["--lm", "openai/toy", "--api-base", server.url]
         words = [*model, *map(str, args)]
         done = CliRunner().invoke(load(number)["main"], words, catch_exceptions=False)
         assert done.exit_code == 0, done.output
@@ -117,9 +134,90 @@ def run(server, tmp_path, monkeypatch) -> Run:
     return run
 
 
+@pytest.fixture
+def compiled(server, run) -> Callable[..., None]:
+    """Give a function that compiles a judge of the support table into `support-run`."""
+
+    def compiled(steps: int) -> None:
+        rubric = Rubric.from_toml(RUBRICS / "support.toml")
+        texts = load_examples(SUPPORT, rubric)
+        train, validation, test = split_by_group(texts, fractions=(0.4, 0.3, 0.3), seed=0)
+        with dspy.context(lm=make_lm("openai/toy", server.url)):
+            MOGrad(steps=steps, run_dir="support-run").optimize(
+                MultiCriteriaJudge(rubric), trainset=train, valset=validation, testset=test
+            )
+
+    return compiled
+
+
+def outputs_of(code: str, names: dict[str, Any]) -> tuple[str, str]:
+    """Run a notebook's cell; give what it prints, and the page of what it ends with."""
+    tree = ast.parse(code)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    with redirect_stdout(StringIO()) as printed:
+        exec(compile(tree, "<cell>", "exec"), names)
+        value = last and eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)
+    return printed.getvalue(), "" if value is None else value._repr_html_()
+
+
+def shown_by(cell: dict[str, Any]) -> tuple[str, str]:
+    """Give what a notebook shows below a cell, without what goes to standard error."""
+    texts = [it["text"] for it in cell["outputs"] if it.get("name") == "stdout"]
+    pages = [it["data"]["text/html"] for it in cell["outputs"] if "data" in it]
+    return "".join(map("".join, texts)), "".join(map("".join, pages))
+
+
+def run_notebook(folder: Path) -> None:
+    """Run the notebook's cells; each gives the tables' figures that are shown below it."""
+    os.chdir(folder)
+    names: dict[str, Any] = {}
+    for cell in json.loads(NOTEBOOK.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            outputs = zip(outputs_of("".join(cell["source"]), names), shown_by(cell), strict=True)
+            for now, shown in outputs:
+                assert re.findall(r"<td>[-\d.]+<", now) == re.findall(r"<td>[-\d.]+<", shown)
+                assert bool(now) == bool(shown), cell
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_what_comes_of_it(tmp_path):
+    shutil.copytree(EXAMPLES / "data", tmp_path / "data")
+    processes.start(tmp_path, run_notebook, tmp_path).ended()
+    assert MultiCriteriaJudge.from_saved(tmp_path / "judge.json").rubric.group == "ticket"
+
+
+@pytest.mark.slow
+def test_a_messy_table_becomes_a_confirmed_judge_by_commands(tmp_path):
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["sh", START, tmp_path], env={**os.environ, "PATH": path}, check=True, timeout=300
+    )
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["confirmation"]["verdict"] == "confirmed"
+    assert (tmp_path / "run" / "report.html").exists()
+    draft, rubric = map(Rubric.from_toml, (tmp_path / "draft.toml", RUBRICS / "shop.toml"))
+    assert (draft.inputs, draft.group, draft.names) == (rubric.inputs, rubric.group, rubric.names)
+    for name in rubric.names:
+        assert (draft[name].human, draft[name].scale) == (rubric[name].human, rubric[name].scale)
+
+
+def test_the_shop_table_holds_the_texts_whose_replies_are_recorded():
+    recorded = Path(demo.__file__).parent / "recorded"
+    tables = ((SUPPORT.with_name("shop.csv"), RUBRICS / "shop.toml"),)
+    tables += ((recorded / "texts.jsonl", recorded / "rubric.toml"),)
+    ours, theirs = (
+        [
+            (dict(text.inputs()), text.group, [text[it.human] for it in rubric.criteria])
+            for text in load_examples(table, rubric)
+        ]
+        for table, rubric in ((table, Rubric.from_toml(path)) for table, path in tables)
+    )
+    assert ours == theirs
+
+
 def test_each_script_says_how_to_run_it_and_what_it_costs():
-    numbers = [path.name[:2] for path in SCRIPTS]
-    assert numbers == ["01", "02", "03", "04", "05", "06"]
+    numbers = [path.name[:2] for path in (NOTEBOOK, START, *SCRIPTS)]
+    assert numbers == ["01", "02", "03", "04", "05", "06", "07"]
     for script in SCRIPTS:
         said = load(script.name[:2])["__doc__"]
         assert f"    python examples/{script.name} " in said
@@ -128,7 +226,7 @@ def test_each_script_says_how_to_run_it_and_what_it_costs():
 
 def test_a_script_is_a_command():
     done = subprocess.run(
-        [sys.executable, script_of("05"), "--help"],
+        [sys.executable, script_of("04"), "--help"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -138,16 +236,10 @@ def test_a_script_is_a_command():
     assert "Read a run's folder." in done.stdout
 
 
-def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
-    said = run("01")
-    assert stated_calls("01") / 2 < server.calls.total() <= stated_calls("01")
-    assert "test best" in said
-    assert "### Criterion: empathy" in said
-    judge = MultiCriteriaJudge.from_saved("support-run/judge.json")
-    assert judge.rubric == Rubric.from_toml(RUBRICS / "support.toml")
-
+def test_a_run_is_read_in_pandas(run, compiled, server):
+    compiled(steps=4)
     server.reset()
-    read = run("05", "support-run")
+    read = run("04", "support-run")
     assert server.calls.total() == 0
     (chains,) = re.findall(r"(\d+) chains from an example to an edit", read)
     assert 0 < int(chains) <= 96  # 4 steps, 8 texts, 3 criteria, where the judge missed
@@ -155,7 +247,7 @@ def test_the_support_judge_is_compiled_and_its_run_read_in_pandas(run, server):
 
 
 def _check_frames(folder: Path) -> None:
-    script = load("05")
+    script = load("04")
     result = json.loads((folder / "result.json").read_text())
     events = script["read_events"](folder)
     steps = script["agreement_by_step"](events)
@@ -203,14 +295,14 @@ def ended(step: int, mean: float) -> list[dict[str, Any]]:
 def test_a_step_that_a_cut_run_told_twice_is_read_once(tmp_path):
     resumed = {"event": "RunResumed", "steps": 1}
     events_in(tmp_path, STARTED, SEED, *ended(1, 0.2), *ended(2, 0.3), resumed, *ended(2, 0.4))
-    script = load("05")
+    script = load("04")
     steps = script["agreement_by_step"](script["read_events"](tmp_path))
     assert list(steps["mean"]) == [0.1, 0.2, 0.4]
 
 
 def test_a_run_that_began_anew_is_read_from_there(tmp_path):
     events_in(tmp_path, STARTED, SEED, *ended(1, 0.2), STARTED, SEED, *ended(1, 0.5))
-    script = load("05")
+    script = load("04")
     steps = script["agreement_by_step"](script["read_events"](tmp_path))
     assert list(steps["mean"]) == [0.1, 0.5]
 
@@ -232,7 +324,7 @@ def test_an_edit_is_traced_back_to_what_the_judge_read(tmp_path):
         {"event": "SectionRewritten", "step": 1, "criterion": "tone", "text": "Be kind."},
         {"event": "SectionRewritten", "step": 1, "criterion": "length", "text": "Be brief."},
     )
-    script = load("05")
+    script = load("04")
     links = script["chain"](script["read_events"](tmp_path)).set_index("criterion")
     assert list(links.loc["tone"]) == [
         1,
@@ -254,23 +346,23 @@ def test_an_edit_is_traced_back_to_what_the_judge_read(tmp_path):
 
 def test_a_run_that_was_killed_before_its_first_score_is_said_to_be_one(run, tmp_path):
     events_in(tmp_path, STARTED)
-    assert run("05", tmp_path) == f"Nothing has been scored yet in {tmp_path}.\n"
+    assert run("04", tmp_path) == f"Nothing has been scored yet in {tmp_path}.\n"
 
 
 def test_a_folder_that_is_no_runs_is_refused_in_a_line(tmp_path):
-    done = CliRunner().invoke(load("05")["main"], [str(tmp_path)])
+    done = CliRunner().invoke(load("04")["main"], [str(tmp_path)])
     assert done.exit_code == 2
     assert "has no events.jsonl" in done.output
 
 
-def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run):
-    run("01", "--steps", "1")
-    before, events = run("05", "support-run"), Path("support-run/events.jsonl")
+def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run, compiled):
+    compiled(steps=1)
+    before, events = run("04", "support-run"), Path("support-run/events.jsonl")
     first, *rest = events.read_text().splitlines(keepends=True)
     strange = {"event": "Strange", "step": 1, "texts": [{"a": 1}], "criteria": 7, "agreement": 3}
     events.write_text("".join([first, json.dumps(strange) + "\n", *rest, '{"event": "Half']))
     assert "0 chains" not in before
-    assert run("05", "support-run") == before
+    assert run("04", "support-run") == before
 
 
 def nested_table(path: Path, articles: int) -> None:
@@ -304,7 +396,7 @@ def paper_calls(modes: str, runs: int, steps: int, gate: int, test: int, criteri
 def test_summeval_in_the_papers_setting(run, server):
     nested_table(Path("summeval.jsonl"), 8)
     small = ("--runs", 1, "--steps", 1, "--sizes", 16, 12, 20)
-    said = run("02", "--data", "summeval.jsonl", "--modes", "SSC,ST", *small)
+    said = run("07", "--data", "summeval.jsonl", "--modes", "SSC,ST", *small)
     assert [server.calls[role] for role in ("critic", "coach", "editor")] == [24, 24, 5]
     # Replies to instructions that stayed those of the seed are paid for once.
     most = paper_calls("SSC,ST", 1, 1, gate=12, test=20)
@@ -312,13 +404,13 @@ def test_summeval_in_the_papers_setting(run, server):
     assert "on 20 test texts" in said
     runs = re.findall(r"^  (seed, \w+|\w+ \d) ", said, re.MULTILINE)
     assert runs == ["seed, combined", "seed, separate", "SSC 0", "ST 0"]
-    assert stated_calls("02") == paper_calls("ST,SSS,SSC,SCC,CCC", 3, 12, gate=100, test=480)
+    assert stated_calls("07") == paper_calls("ST,SSS,SSC,SCC,CCC", 3, 12, gate=100, test=480)
 
 
 def test_summeval_with_too_few_texts_is_refused_in_a_line(tmp_path):
     nested_table(tmp_path / "summeval.jsonl", 3)
     words = ["--lm", "openai/toy", "--data", tmp_path / "summeval.jsonl"]
-    done = CliRunner().invoke(load("02")["main"], list(map(str, words)))
+    done = CliRunner().invoke(load("07")["main"], list(map(str, words)))
     assert done.exit_code == 2
     assert "--sizes needs 752 texts, --data has 48." in done.output
 
@@ -326,15 +418,15 @@ def test_summeval_with_too_few_texts_is_refused_in_a_line(tmp_path):
 def test_no_article_is_in_two_parts_of_summeval(tmp_path):
     nested_table(tmp_path / "summeval.jsonl", 60)
     rubric = Rubric.from_toml(RUBRICS / "summeval_hub.toml")
-    parts = load("02")["split"](load_examples(tmp_path / "summeval.jsonl", rubric), (160, 100, 480))
+    parts = load("07")["split"](load_examples(tmp_path / "summeval.jsonl", rubric), (160, 100, 480))
     assert [len(part) for part in parts] == [160, 100, 480]
     groups = [{example.group for example in part} for part in parts]
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
 def test_the_retrieval_pipeline_becomes_brief(run, server):
-    said = run("03")
-    assert stated_calls("03") / 2 < server.calls.total() <= stated_calls("03")
+    said = run("05")
+    assert stated_calls("05") / 2 < server.calls.total() <= stated_calls("05")
     (brevity,) = re.findall(r"^  brevity +([\d.]+) +([\d.]+) *$", said, re.MULTILINE)
     assert float(brevity[0]) < float(brevity[1]) == 1.0
     assert said.count("### Criterion: brevity\nBe brief.") == 2  # both predictors
@@ -342,19 +434,19 @@ def test_the_retrieval_pipeline_becomes_brief(run, server):
 
 @pytest.mark.parametrize(
     ["question", "passage"],
-    list(zip(load("03")["QUESTIONS"], (0, 1, 2, 3, 4, 5, 6, 7), strict=True)),
+    list(zip(load("05")["QUESTIONS"], (0, 1, 2, 3, 4, 5, 6, 7), strict=True)),
 )
 def test_a_question_finds_its_passage(question, passage):
-    script = load("03")
+    script = load("05")
     assert script["PASSAGES"][passage] in script["found"](question, count=3)
 
 
-def test_another_models_replies_are_scored_and_both_bills_shown(run, server, world):
-    run("01", "--steps", "1")
+def test_another_models_replies_are_scored_and_both_bills_shown(run, compiled, server, world):
+    compiled(steps=1)
     server.reset()
     world.mute = "fridge"
-    said = run("04", "--judge", "support-run/judge.json")
-    assert server.calls.total() == stated_calls("04")
+    said = run("03", "--judge", "support-run/judge.json")
+    assert server.calls.total() == stated_calls("03")
     assert said.count(", 1 unscored") == 3
     with Path("replies/scores.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -364,7 +456,7 @@ def test_another_models_replies_are_scored_and_both_bills_shown(run, server, wor
 
 
 def test_without_a_saved_judge_the_seed_is_used(run, server):
-    assert "empathy: mean" in run("04", "--limit", 2)
+    assert "empathy: mean" in run("03", "--limit", 2)
     assert server.calls.total() == 4
 
 
@@ -379,17 +471,15 @@ def refusal(capsys, number: str, *words: object) -> tuple[str, int]:
 @pytest.mark.parametrize(
     ["number", "words", "said"],
     [
-        ("01", "--mode XXX", "Invalid value for '--mode': 'XXX' is not one of"),
-        ("01", "--steps 0", "Invalid value for '--steps': 0 is not in the range"),
-        ("02", "--modes ST,XXX", "Invalid value for '--modes': must be some of ST,SSS,SSC,SCC,CCC"),
-        ("02", "--sizes 16 0 16", "Invalid value for '--sizes': 0 is not in the range"),
-        ("02", "--rubric none.toml", "Invalid value for '--rubric': Path 'none.toml' does not"),
-        ("02", "--data none.csv", "none.csv"),
-        ("03", "--steps 0", "Invalid value for '--steps': 0 is not in the range"),
-        ("04", "--limit 0", "Invalid value for '--limit': 0 is not in the range"),
-        ("04", "--judge none.json", "Invalid value for '--judge': File 'none.json' does not exist"),
-        ("04", "--judge broken.json", "broken.json"),
-        ("04", "--out .", "--out must be a new or empty folder; . holds files"),
+        ("07", "--modes ST,XXX", "Invalid value for '--modes': must be some of ST,SSS,SSC,SCC,CCC"),
+        ("07", "--sizes 16 0 16", "Invalid value for '--sizes': 0 is not in the range"),
+        ("07", "--rubric none.toml", "Invalid value for '--rubric': Path 'none.toml' does not"),
+        ("07", "--data none.csv", "none.csv"),
+        ("05", "--steps 0", "Invalid value for '--steps': 0 is not in the range"),
+        ("03", "--limit 0", "Invalid value for '--limit': 0 is not in the range"),
+        ("03", "--judge none.json", "Invalid value for '--judge': File 'none.json' does not exist"),
+        ("03", "--judge broken.json", "broken.json"),
+        ("03", "--out .", "--out must be a new or empty folder; . holds files"),
         ("06", "--trials 0", "Invalid value for '--trials': 0 is not in the range"),
         ("06", "--max-calls 0", "Invalid value for '--max-calls': 0 is not in the range"),
     ],
@@ -411,7 +501,7 @@ def test_what_is_wrong_is_said_in_a_line_before_a_call_is_paid(
 def test_a_server_that_is_down_is_said_in_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     nobody = ("--lm", "openai/toy", "--api-base", "http://127.0.0.1:9/v1")
-    line, status = refusal(capsys, "01", *nobody, "--steps", 1)
+    line, status = refusal(capsys, "05", *nobody, "--steps", 1)
     assert status == 1
     assert line.startswith("Error: The provider failed")
 
@@ -422,10 +512,10 @@ def test_every_script_puts_its_errors_on_a_line():
 
 
 def test_replies_that_are_there_are_neither_paid_for_again_nor_lost(run, server, capsys):
-    run("04", "--limit", 1)
+    run("03", "--limit", 1)
     kept = Path("replies/scores.csv").read_bytes()
     server.reset()
-    line, status = refusal(capsys, "04", "--lm", "openai/toy", "--api-base", server.url)
+    line, status = refusal(capsys, "03", "--lm", "openai/toy", "--api-base", server.url)
     assert (line, status) == (
         "Error: --out must be a new or empty folder; replies holds files.",
         2,

@@ -208,6 +208,7 @@ def test_what_a_notebook_shows_is_escaped(hostile):
     judge = MultiCriteriaJudge(rubric)
     page = judge._repr_html_()
     assert "tone" in page and hostile not in page and escape(hostile) in page
+    assert "white-space: pre-wrap" in page  # instructions have lines
     agreement = Agreement.unmeasured(("tone",))
     result = OptimizationResult(
         *(judge, MOGradConfig(), agreement, agreement, (), "budget"),

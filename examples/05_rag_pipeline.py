@@ -9,8 +9,8 @@ optimizer gives the instructions of both predictors a section per objective.
 Neither function knows whether an answer is right. Where you have gold answers, add an objective
 with a function that compares ``example.answer`` and ``prediction.answer``.
 
-    python examples/03_rag_pipeline.py --lm openai/gpt-4o-mini
-    python examples/03_rag_pipeline.py --lm local/PATH.gguf --steps 1
+    python examples/05_rag_pipeline.py --lm openai/gpt-4o-mini
+    python examples/05_rag_pipeline.py --lm local/PATH.gguf --steps 1
 
 Calls: at most 48 with 2 steps.
 """

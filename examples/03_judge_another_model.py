@@ -1,15 +1,15 @@
 r"""What another model writes, scored by a judge, with the bill of both by role.
 
 A second model (``--writer``) answers the questions of ``data/support.csv``, and a saved judge
-(``--judge``, from script 01 or ``mogradjudge compile``) scores the answers. The judge is loaded
+(``--judge``, from ``mogradjudge compile``) scores the answers. The judge is loaded
 from its file alone, with the rubric and the settings that it was saved with. The table of answers
 may be of any length: it is scored as a stream, and equal texts are paid for once.
 
-    python examples/04_judge_another_model.py --lm openai/gpt-4o --writer openai/gpt-4o-mini \
-        --judge support-run/judge.json
-    python examples/04_judge_another_model.py --lm local/PATH.gguf --limit 3
+    python examples/03_judge_another_model.py --lm openai/gpt-4o --writer openai/gpt-4o-mini \
+        --judge run/judge.json
+    python examples/03_judge_another_model.py --lm local/PATH.gguf --limit 3
 
-Without ``--judge`` it is the judge that script 01 starts from. Calls: 20, two per question. Dollars
+Without ``--judge`` it is the judge that a run starts from. Calls: 20, two per question. Dollars
 are litellm's prices, and a dash where it knows none.
 """
 
@@ -45,7 +45,7 @@ def write_replies(writer: dspy.LM, questions: list[str], path: Path, ledger: Led
 @click.option("--lm", required=True, help="The judge's: a litellm name, or local/PATH.gguf.")
 @click.option("--writer", help="The model that is judged; the judge's own if not given.")
 @click.option("--api-base", help="The URL of an OpenAI-compatible server, of both.")
-@click.option("--judge", type=SAVED, help="A saved judge; else the one that script 01 starts from.")
+@click.option("--judge", type=SAVED, help="A saved judge; else the one that a run starts from.")
 @click.option("--limit", type=click.IntRange(min=1), help="Ask only so many questions.")
 @click.option("--out", default="replies", show_default=True, type=Path, help="A new folder.")
 def main(

@@ -6,8 +6,8 @@ critic and coach at 0.3, the editor at 0.7, 160 training texts, a gate on 100 by
 Spearman's rho, 480 test texts. Two things differ on purpose: an article's summaries stay in one
 part, and no gate text is a training text. That takes 47 articles; the hub's data set has 100.
 
-    python examples/02_summeval_paper.py --lm openai/gpt-4o-mini
-    python examples/02_summeval_paper.py --lm local/PATH.gguf --data summeval.parquet \
+    python examples/07_summeval_paper.py --lm openai/gpt-4o-mini
+    python examples/07_summeval_paper.py --lm local/PATH.gguf --data summeval.parquet \
         --rubric examples/rubrics/summeval.toml --modes CCC --runs 1 --steps 1 --sizes 16 16 16
 
 A row is a run: rho on the test texts, over all of them, and the mean's 95 % interval over articles.

@@ -8,9 +8,10 @@ and ``calls.jsonl`` (a line when a call leaves and one when it lands). Here they
 - the chain behind an edit: what the judge read and how far it was off, the critique of that, the
   advice drawn from it, the text that the editor wrote.
 
-    python examples/05_read_a_run.py support-run
+    python examples/04_read_a_run.py run
 
-Any run's folder will do, also while the run is at work; script 01 leaves one in ``support-run``.
+Any run's folder will do, also while the run is at work; ``02_csv_start.sh`` leaves one in
+``csv-start/run``.
 Calls: none.
 """
 
