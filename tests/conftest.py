@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -23,6 +24,7 @@ settings.load_profile("mogradjudge")
 
 TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
+ALL_SLOW = re.compile(r"^pytestmark = (?:\[[^]]*)?pytest\.mark\.slow", re.MULTILINE)
 
 # Without bytecode each process compiles all that it imports, and litellm alone takes seconds.
 sys.dont_write_bytecode = False
@@ -54,6 +56,15 @@ def pytest_xdist_auto_num_workers(config):
 def named(config):
     """Give the files and folders that were asked for."""
     return {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no file for a run that would deselect all of its tests: mlflow alone takes seconds."""
+    if collection_path.suffix != ".py" or collection_path in named(config):
+        return None
+    text, chosen = collection_path.read_text("utf-8"), config.getoption("markexpr")
+    is_vain = "mark.slow" not in text if chosen == "slow" else not chosen and ALL_SLOW.search(text)
+    return True if is_vain else None
 
 
 def pytest_collection_modifyitems(config, items):
