@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, settings
 # DSPy is imported where it is used: the process that only hands out tests does without it.
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
+# They are the same in each run: twice as many might find something once, and cost twice for ever.
 settings.register_profile(
     "mogradjudge",
+    max_examples=50,
     derandomize=True,
     deadline=None,
     database=None,
@@ -111,6 +113,25 @@ def no_replies_on_disk():
     import dspy
 
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once():
+    """Let Optuna read the history of its tables once: it takes 0.1 s whenever a study is opened."""
+    if "optuna" not in sys.modules:
+        yield
+        return
+    from alembic.script import ScriptDirectory
+
+    read, scripts = ScriptDirectory.from_config, {}
+
+    def once(config):
+        place = config.get_main_option("script_location")
+        return scripts.get(place) or scripts.setdefault(place, read(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
