@@ -120,9 +120,7 @@ def redact_error(error: BaseException, known: Iterable[str] = ()) -> None:
             continue
         seen.add(id(current))
         for name in _attributes(current):
-            with suppress(
-                Exception
-            ):  # of anyone's class: an attribute may refuse to be read or set
+            with suppress(Exception):  # of anyone's class: it may refuse to be read or set
                 value = getattr(current, name, None)
                 if isinstance(value, (str, list, tuple, dict)):
                     setattr(current, name, _mapped(value, lambda text: redact(text, values)))
@@ -140,18 +138,20 @@ def _attributes(error: BaseException) -> set[str]:
 
 def _by_length(values: Iterable[str]) -> list[str]:
     """Drop too short values and sort the others, the longest first: a key may hold another."""
-    long = {value for value in values if len(value) >= _LONG}
-    short = {value for value in values if _SHORTEST <= len(value) < _LONG}
-    usable = {*long, *(value for value in short if value.lower() not in _DUMMIES)}
+    long = {value for value in values if len(value) >= _SHORTEST}
+    usable = {value for value in long if len(value) >= _LONG or value.lower() not in _DUMMIES}
     return sorted(usable, key=lambda value: (-len(value), value))
 
 
 def _from_environment() -> Iterator[str]:
-    for name, value in os.environ.items():
-        named = _ENVIRONMENT.search(name) and not _NO_SECRET.search(name)
-        # Any word or number may be the value of a setting whose name says "key".
-        if named and (len(value) >= _LONG or _is_mixed(value)):
-            yield value
+    values = (os.environ.get(name, "") for name in os.environ if _names_a_secret(name))
+    # Any word or number may be the value of a setting whose name says "key".
+    return (value for value in values if len(value) >= _LONG or _is_mixed(value))
+
+
+@lru_cache(maxsize=1024)
+def _names_a_secret(variable: str) -> bool:
+    return bool(_ENVIRONMENT.search(variable) and not _NO_SECRET.search(variable))
 
 
 def _is_mixed(value: str) -> bool:

@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -10,8 +11,10 @@ from hypothesis import HealthCheck, settings
 # DSPy is imported where it is used: the process that only hands out tests does without it.
 
 # Shared machines stall now and then; a law is checked by its examples and not by their speed.
+# They are the same in each run: twice as many might find something once, and cost twice for ever.
 settings.register_profile(
     "mogradjudge",
+    max_examples=50,
     derandomize=True,
     deadline=None,
     database=None,
@@ -23,6 +26,7 @@ settings.load_profile("mogradjudge")
 
 TESTS = Path(__file__).parent
 MEMORY = Path("/dev/shm")
+ALL_SLOW = re.compile(r"^pytestmark = (?:\[[^]]*)?pytest\.mark\.slow", re.MULTILINE)
 
 # Without bytecode each process compiles all that it imports, and litellm alone takes seconds.
 sys.dont_write_bytecode = False
@@ -54,6 +58,15 @@ def pytest_xdist_auto_num_workers(config):
 def named(config):
     """Give the files and folders that were asked for."""
     return {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no file for a run that would deselect all of its tests: mlflow alone takes seconds."""
+    if collection_path.suffix != ".py" or collection_path in named(config):
+        return None
+    text, chosen = collection_path.read_text("utf-8"), config.getoption("markexpr")
+    is_vain = "mark.slow" not in text if chosen == "slow" else not chosen and ALL_SLOW.search(text)
+    return True if is_vain else None
 
 
 def pytest_collection_modifyitems(config, items):
@@ -100,6 +113,25 @@ def no_replies_on_disk():
     import dspy
 
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def migrations_read_once():
+    """Let Optuna read the history of its tables once: it takes 0.1 s whenever a study is opened."""
+    if "optuna" not in sys.modules:
+        yield
+        return
+    from alembic.script import ScriptDirectory
+
+    read, scripts = ScriptDirectory.from_config, {}
+
+    def once(config):
+        place = config.get_main_option("script_location")
+        return scripts.get(place) or scripts.setdefault(place, read(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import dspy
@@ -85,6 +85,7 @@ score worse. A single text that speaks against many changes nothing.
 """
 
 
+@lru_cache(8)  # DSPy takes milliseconds to make a signature
 def pooled(signature: Any) -> Any:
     """Add what a coach over the whole batch reads: the texts, the errors made, the edits tried."""
     # The texts come first: a prefix cache then serves what the calls on a batch have in common.
@@ -178,16 +179,17 @@ class _Writer:
         ]
 
     def _question(self, group: Group, example_id: str, read: Sequence[Critique]) -> Question:
-        inputs = self.brief.shared_inputs(group)
+        inputs, signature = self.brief.shared_inputs(group), self.signature
         if self.evidence is None:
             texts = [critique.text for critique in read]
             inputs["critiques"] = for_prompt(texts, LONGEST_EVIDENCE)
         else:
             inputs |= _pooled_inputs(self.brief, group, read, self.evidence)
+            signature = pooled(signature)  # type: ignore[arg-type]  # a class has a hash
         return Question(
             criteria=group,
             example_id=example_id,
-            signature=self.signature if self.evidence is None else pooled(self.signature),
+            signature=signature,
             inputs=inputs,
             label="/".join(filter(None, (self.label, example_id, "+".join(group)))),
         )

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 RUBRIC = toy_rubric("coherence", "fluency", "relevance", "style")
 EXAMPLES = toy_examples(RUBRIC, 8)
-PATIENCE = 20.0  # seconds until a round counts as one that cannot be in flight together
+PATIENCE = 120.0  # seconds until a round counts as one that cannot be in flight together
 
 
 class Watch:

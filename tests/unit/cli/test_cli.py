@@ -38,13 +38,30 @@ def server():
         yield server
 
 
-@pytest.fixture
-def table(tmp_path):
-    (tmp_path / "rubric.toml").write_text(RUBRIC.to_toml())
+def table_in(folder):
+    (folder / "rubric.toml").write_text(RUBRIC.to_toml())
     rows = [example.toDict() for example in toy_examples(RUBRIC, 24)]
-    path = tmp_path / "ratings.jsonl"
+    path = folder / "ratings.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
     return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    return table_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made_once(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made_once")
+    assert call(*compile_words(table_in(folder), server, folder / "run")) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def compiled(made_once, tmp_path):
+    """Give the folder of a run that has ended."""
+    return shutil.copytree(made_once, tmp_path / "run")
 
 
 def call(*words: object) -> int:
@@ -123,20 +140,17 @@ def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
     assert by_role == dict(server.calls)
 
 
-def test_the_same_run_again_costs_nothing(table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
-    kept = [(out / name).read_bytes() for name in ("judge.json", "result.json")]
+def test_the_same_run_again_costs_nothing(table, server, compiled, capsys):
+    kept = [(compiled / name).read_bytes() for name in ("judge.json", "result.json")]
     server.reset()
-    assert call(*compile_words(table, server, out)) == 0
+    assert call(*compile_words(table, server, compiled)) == 0
     assert "Resumed after step" in capsys.readouterr().err
     assert not server.calls
-    assert kept == [(out / name).read_bytes() for name in ("judge.json", "result.json")]
+    assert kept == [(compiled / name).read_bytes() for name in ("judge.json", "result.json")]
 
 
-def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
-    whole, out = tmp_path / "whole", tmp_path / "cut"
-    assert call(*compile_words(table, server, whole)) == 0
+def test_a_run_that_was_cut_short_is_taken_up(table, server, made_once, tmp_path):
+    whole, out = made_once, tmp_path / "cut"
     assert call(*compile_words(table, server, out, "--max-calls", 60)) == 0  # one was scored
     assert read(out / "result.json")["stop_reason"] == "budget"
     server.reset()
@@ -148,11 +162,9 @@ def test_a_run_that_was_cut_short_is_taken_up(table, server, tmp_path):
 
 
 @pytest.mark.parametrize("change", [("--seed", 1), ("--mode", "CCC"), ("--layout", "separate")])
-def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
+def test_a_folder_is_not_taken_up_with_other_settings(change, table, server, compiled, capsys):
     server.reset()
-    assert call(*compile_words(table, server, out, *change)) == 2
+    assert call(*compile_words(table, server, compiled, *change)) == 2
     assert str(change[1]) in capsys.readouterr().err
     assert not server.calls
 
@@ -223,11 +235,9 @@ def test_compile_asks_on_a_terminal_alone(
     assert bool(server.calls) == (status == 0)
 
 
-def test_a_report_that_cannot_be_written_fails_no_run(table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
-    (out / "report.html").mkdir()
-    words = compile_words(table, server, out)
+def test_a_report_that_cannot_be_written_fails_no_run(table, server, compiled, capsys):
+    (compiled / "report.html").mkdir()
+    words = compile_words(table, server, compiled)
     words.remove("--no-report")
     assert call(*words) == 0
     assert "report.html" in capsys.readouterr().err
@@ -456,11 +466,8 @@ def test_score_without_its_provider_is_one_line(table, judge, tmp_path, capsys, 
     assert not list(tmp_path.glob("*.parts"))  # nothing was paid, so settings can be mended
 
 
-def test_evaluate_prints_json(table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
-    capsys.readouterr()
-    assert call("evaluate", out / "judge.json", table, *lm(server), "--json") == 0
+def test_evaluate_prints_json(table, server, compiled, capsys):
+    assert call("evaluate", compiled / "judge.json", table, *lm(server), "--json") == 0
     report = json.loads(capsys.readouterr().out)
     each = report["criteria"]["coherence"]
     assert each["n"] == 24 and each["unscored"] == 0 and each["missing"] == 0
@@ -571,11 +578,10 @@ def test_an_evaluation_is_compared_with_an_earlier_one(table, judge, server, tmp
     assert call(*evaluate_words(table, judge, server, "--against", last)) == 2
 
 
-def test_two_judges_are_compared_on_the_same_texts(table, judge, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
-    capsys.readouterr()
-    words = ["compare", judge, out, table, *lm(server)]
+def test_two_judges_are_compared_on_the_same_texts(
+    table, judge, server, compiled, tmp_path, capsys
+):
+    words = ["compare", judge, compiled, table, *lm(server)]
     assert call(*words, "--json") == 0
     pairs = json.loads(capsys.readouterr().out)
     assert pairs["texts"] == 24 and pairs["second"]["mean"] > pairs["first"]["mean"]
@@ -682,10 +688,8 @@ def test_a_test_share_that_leaves_too_few_texts_is_named(table, server, tmp_path
     assert "--test-share holds out 2 of 3 texts" in capsys.readouterr().err
 
 
-def test_evaluate_names_no_others_where_all_texts_were_read(table, server, tmp_path, capsys):
-    assert call(*compile_words(table, server, tmp_path / "run")) == 0
-    capsys.readouterr()
-    assert call("evaluate", tmp_path / "run", table, *lm(server)) == 0
+def test_evaluate_names_no_others_where_all_texts_were_read(table, server, compiled, capsys):
+    assert call("evaluate", compiled, table, *lm(server)) == 0
     line = capsys.readouterr().err
     assert "24 of these 24 texts" in line
     assert "--held-out" not in line
@@ -705,11 +709,9 @@ def test_evaluate_takes_the_held_out_texts(share, table, server, tmp_path, capsy
     assert "were used" not in printed.err
 
 
-def test_held_out_texts_are_refused_where_there_are_none(table, judge, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
+def test_held_out_texts_are_refused_where_there_are_none(table, judge, server, compiled, capsys):
     server.reset()
-    for folder, part in ((out, "24 texts"), (judge, "parts.json")):
+    for folder, part in ((compiled, "24 texts"), (judge, "parts.json")):
         capsys.readouterr()
         assert call("evaluate", folder, table, *lm(server), "--held-out") == 2
         error = capsys.readouterr().err
@@ -723,10 +725,8 @@ def test_score_takes_a_runs_folder(table, judge, server, tmp_path, capsys):
     assert "24 texts" in capsys.readouterr().out
 
 
-def test_another_servers_replies_are_not_taken_for_this_ones(table, server, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call(*compile_words(table, server, out)) == 0
-    words = ["evaluate", out / "judge.json", table]
+def test_another_servers_replies_are_not_taken_for_this_ones(table, server, compiled, capsys):
+    words = ["evaluate", compiled / "judge.json", table]
     assert call(*words, *lm(server)) == 0
     with serving() as other:
         assert call(*words, *lm(other)) == 0

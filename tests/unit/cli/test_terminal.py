@@ -77,7 +77,17 @@ def words_for(name: str, table: Path, server, out: Path) -> list[object]:
     lm = ["--lm", "openai/gpt-4o-mini", "--api-base", server.url]
     rubric, judge = ["--rubric", table.parent / "rubric.toml"], table.parent / "judge.json"
     return {
-        "compile": ["compile", table, *rubric, *lm, "--steps", 1, "--out", out / "run"],
+        "compile": [
+            "compile",
+            table,
+            *rubric,
+            *lm,
+            "--steps",
+            1,
+            "--no-report",
+            "--out",
+            out / "run",
+        ],
         "estimate": ["estimate", table, *rubric, *lm, "--steps", 1],
         "score": ["score", judge, table, *lm, "--out", out / "scores.csv"],
         "evaluate": ["evaluate", judge, table, *lm],

@@ -94,21 +94,27 @@ def test_held_out_texts_are_the_test_part_and_new_texts_of_groups_that_were_not_
         parts.held_out([*read, *related])
 
 
+@pytest.fixture(scope="module")
+def in_one_go(tmp_path_factory):
+    folder, engine = tmp_path_factory.mktemp("whole"), ToyEngine()
+    return folder, optimize(folder, engine), engine.calls
+
+
 @pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 65])
-def test_a_run_goes_on_where_its_budget_ended(cap, tmp_path):
-    whole, engine = optimize(tmp_path / "whole", whole_engine := ToyEngine()), ToyEngine()
+def test_a_run_goes_on_where_its_budget_ended(cap, in_one_go, tmp_path):
+    (folder, whole, calls), engine = in_one_go, ToyEngine()
     first = optimize(tmp_path / "cut", engine, budget=Budget(max_calls=cap))
     assert first.stop_reason == "budget"
     assert engine.calls.total() == first.calls == cap
     last = optimize(tmp_path / "cut", engine)
-    assert engine.calls == whole_engine.calls  # nothing is paid twice
+    assert engine.calls == calls  # nothing is paid twice
     assert last.calls == whole.calls
     paid = [(row.role, row.criteria, row.calls, row.prompt_tokens) for row in last.ledger]
     assert paid == [(row.role, row.criteria, row.calls, row.prompt_tokens) for row in whole.ledger]
     shown, expected = last.as_dict(), whole.as_dict()
     assert {**shown, "ledger": None} == {**expected, "ledger": None}
     for name in ("judge.json", "rubric.toml"):
-        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "cut" / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_an_outage_in_mid_run_loses_nothing(tmp_path):
@@ -350,14 +356,23 @@ def ended(tmp_path_factory):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_state_is_named_and_without_it_the_paid_replies_are_replayed(damage, ended):
+def test_a_damaged_state_is_named(damage, ended):
     folder, again = ended
     state = folder / "state.json"
     kept = state.read_bytes()
     state.write_bytes(DAMAGES[damage](kept))
-    with pytest.raises(SetupError, match=r"state\.json is damaged.*Delete that file") as caught:
-        again()
+    try:
+        with pytest.raises(SetupError, match=r"state\.json is damaged.*Delete that file") as caught:
+            again()
+    finally:
+        state.write_bytes(kept)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_without_a_damaged_state_the_paid_replies_are_replayed(ended):
+    folder, again = ended
+    state = folder / "state.json"
+    kept = state.read_bytes()
     state.unlink()
     assert again() == (True, 0)
     assert json.loads(state.read_bytes())["measured"] == json.loads(kept)["measured"]

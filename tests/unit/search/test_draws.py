@@ -120,8 +120,13 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize("domain", [Range(1, 3), (1, 2, 3), Range(1, 3, step=1)])
-@pytest.mark.parametrize("value", [2.5, True, 2.0000000001])
+@pytest.mark.parametrize(
+    ("value", "domain"),
+    [
+        *((value, Range(1, 3)) for value in (2.5, True, 2.0000000001)),
+        *((2.5, domain) for domain in ((1, 2, 3), Range(1, 3, step=1))),
+    ],
+)
 def test_an_enqueued_number_that_is_not_whole_fails_and_is_not_rounded(value, domain, tmp_path):
     space = SearchSpace(**NOTHING | {"batch_size": domain, "mode": ("SSS", "CCC")})
     with queue_of(tmp_path, space) as queue:

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_rubric
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
+from tests.processes import PATIENCE
 
 pytestmark = pytest.mark.slow
 TEXT = "Text 0: coherence=1, fluency=1"
@@ -48,7 +49,7 @@ def judge(tmp_path):
 
 def post(url, body, **headers):
     request = urllib.request.Request(f"{url}/rate", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         return json.load(answer)
 
 
@@ -58,11 +59,12 @@ def test_a_request_in_flight_is_answered_before_the_end_and_no_text_is_printed(j
         answers = []
         asking = threading.Thread(target=lambda: answers.append(post(url, {"output": TEXT})))
         asking.start()
-        time.sleep(1)
+        while asking.is_alive() and not server.calls:
+            time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         asking.join()
         assert answers[0]["coherence"] is not None
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert TEXT not in out + err
 
@@ -87,9 +89,9 @@ def test_a_page_has_a_token_in_its_address(name, tmp_path):
     }[name]
     with command(name, *words, cwd=tmp_path) as (process, url):
         opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
-        assert "<main" in opener.open(url, timeout=30).read().decode()
+        assert "<main" in opener.open(url, timeout=PATIENCE).read().decode()
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(url.partition("?")[0], timeout=30)
+            urllib.request.urlopen(url.partition("?")[0], timeout=PATIENCE)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
