@@ -43,17 +43,18 @@ def section(findings: Findings) -> Section:
         values={
             "compared": tuple(findings.ends.values()),
             "pictures": pictures,
-            "ceiling": _ceiling(findings),
+            "ceilings": {split: describe(findings.run.ceilings(split)) for split in findings.ends},
+            "no_ceiling": _no_ceiling(findings),
         },
         pictures=tuple(pictures.values()),
     )
 
 
-def _ceiling(findings: Findings) -> list[str]:
-    """Say how well raters agree, or that it is not known."""
-    known = map(findings.run.ceilings, findings.ends)
-    lines = next((describe(ceilings) for ceilings in known if ceilings), [_NO_CEILING])
-    return lines if findings.run.rubric is not None else []
+def _no_ceiling(findings: Findings) -> str:
+    """Say that it is unknown how well raters agree, if it is."""
+    run = findings.run
+    is_known = run.rubric is None or any(map(run.ceilings, findings.ends))
+    return "" if is_known else _NO_CEILING
 
 
 def _picture(findings: Findings, ends: Ends) -> Picture | None:
