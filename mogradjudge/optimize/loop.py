@@ -28,6 +28,7 @@ from mogradjudge.optimize.events import (
     RunStarted,
     SeedScored,
 )
+from mogradjudge.optimize.progress import scoring_shown
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,
@@ -270,9 +271,10 @@ class Run:
     def judge(self, step: int, split: str, candidate: Candidate) -> tuple[Judgement, ...]:
         """Judge the texts of a split with the instructions of a step, 0 for the initial ones."""
         ledger = self.context.ledger
-        before = ledger.calls
+        before, which = ledger.calls, f"step {step}" if step else "initial"
         try:
-            judgements = judge(self.context, candidate, self.parts[split])
+            with scoring_shown(f"scoring {split} texts, {which}", len(self.parts[split])):
+                judgements = judge(self.context, candidate, self.parts[split])
         finally:  # so that a later step is not booked with these calls
             sent = self.state.calls + ledger.calls - before
             self.state = replace(self.state, calls=sent)

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
