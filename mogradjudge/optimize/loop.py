@@ -294,8 +294,11 @@ class Run:
         state = replace(state, confirmation=confirmation)
         first, best, chosen = state.measured[0], state.best, state.chosen
         is_seed = chosen.candidate == seed
-        agreement = (confirmation.seed if is_seed else confirmation.best) or chosen.agreement
-        self.notify(RunEnded(stop_reason, is_seed, agreement.as_dict(), self.context.ledger.calls))
+        confirmed_one = confirmation.seed if is_seed else confirmation.best
+        agreement = confirmed_one or chosen.agreement
+        split = "confirmation" if confirmed_one else "validation"
+        calls = self.context.ledger.calls
+        self.notify(RunEnded(stop_reason, is_seed, agreement.as_dict(), calls, split))
         return OptimizationResult(
             program=chosen.candidate.written_into(self.context.program),
             config=self.context.config,

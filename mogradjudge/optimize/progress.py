@@ -300,7 +300,8 @@ class _Live:
 
     def _take(self, event: SeedScored | StepEnded) -> None:
         self.calls, self.activity = event.calls, ""
-        self.agreement = _agreement(event.agreement, is_wide=self.columns >= _WIDE)
+        part = "validation " if self.columns >= _ROOMY else ""
+        self.agreement = f"{part}{_agreement(event.agreement, is_wide=self.columns >= _WIDE)}"
         if isinstance(event, StepEnded):
             self.done += 1
             self.cost = event.cost

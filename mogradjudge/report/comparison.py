@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.estimates import MEAN, Ends, Scoring
+from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.scores import measure_of
 from mogradjudge.report.section import Findings, Section
@@ -87,7 +87,8 @@ def _alt(ends: Ends) -> str:
 
 def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     """Draw the agreement of initial and final instructions and of input lengths as rows."""
-    names = list(ends.seed.by_criterion)
+    every = list(ends.seed.by_criterion)
+    names = every[:1] if len(every) == 2 else every  # of one criterion, the mean is the same
     arms: list[tuple[str, Scoring, str, str]] = [
         ("initial", ends.seed, "s", COLOURS[6]),
         *([] if ends.seed_kept else [("final", ends.final, "o", _BLUE)]),
@@ -98,7 +99,8 @@ def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     figure, (axes,) = panels(5.2, 0.9 + 0.19 * len(arms) * len(names), (1,))
     axes.axvline(0, color=GREY, linewidth=0.8)
     for place, (arm, scoring, marker, colour) in enumerate(arms):
-        _draw_row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (arm, marker, colour))
+        estimates = [scoring.by_criterion[name] for name in names]
+        _draw_row(axes, estimates, (place - (len(arms) - 1) / 2) * apart, (arm, marker, colour))
     if ceilings:
         places = [names.index(name) for name in ceilings]
         axes.plot([*ceilings.values()], places, "|", color=GREY, markersize=16, label="ceiling")
@@ -110,9 +112,10 @@ def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     return figure
 
 
-def _draw_row(axes: Axes, scoring: Scoring, shift: float, look: tuple[str, str, str]) -> None:
+def _draw_row(
+    axes: Axes, estimates: Sequence[Estimate], shift: float, look: tuple[str, str, str]
+) -> None:
     label, marker, colour = look
-    estimates = list(scoring.by_criterion.values())
     for place, estimate in enumerate(estimates):
         if estimate.interval is not None:
             bounds = [estimate.interval.low, estimate.interval.high]

@@ -38,6 +38,7 @@ HOW = (
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
     "interval of a single value is Student's t, too, with the standard error of a bootstrap."
 )
+_HINT = "Use `compile --test-share` to hold texts out."
 _SHORT = Limits(300)
 OPTIMISTIC = (
     "These values are optimistic: the final instructions were chosen on the same validation texts."
@@ -131,23 +132,16 @@ def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Wor
     if test is not None:
         said = _meaning(run, test)
         return test.claims[MEAN].verdict, f"On {_texts(test)}, which no decision used, {said}"
+    confirmation = run.confirmation or Confirmation("not reached")
+    if confirmation.verdict != "off":
+        return "not confirmed", confirmation.describe()
     how = "" if validation is None else f": {_both_ends(validation)}"
-    hint = (
-        "The held-out texts were not scored before the run ended."
-        if run.holds_out
-        else _hint(run.confirmation)
-    )
+    hint = "The held-out texts were not scored before the run ended."
     return "not established", (
         f"No held-out texts were scored, so nothing is established for new texts. On the "
         f"validation texts the instructions of step {run.best} were best{how}. That is optimistic: "
-        f"they were chosen on these texts. {hint}"
+        f"they were chosen on these texts. {hint if run.holds_out else _HINT}"
     )
-
-
-def _hint(confirmation: Confirmation | None) -> str:
-    if confirmation is not None and confirmation.verdict != "off":
-        return confirmation.describe()
-    return "Use `compile --test-share` to hold texts out."
 
 
 def _so_far(run: RunData, validation: Ends | None) -> str:
