@@ -83,7 +83,7 @@ def test_composed_and_calibrated_judges_are_listed_and_shown(folder):
         page = web.get(f"/report?{name}").text
         assert f"### Criterion: {RUBRIC.names[0]}" in page
         assert ("&lt;so it is&gt;" in page) == (name == "composed")
-    (folder / "composed" / "compose.json").write_text("{}")
+    (folder / "composed" / "compose.json").write_text('{"front": []}')
     assert "compose.json is damaged" in web.get("/rows").text
     with pytest.raises(SetupError, match=r"compose\.json"):
         write_report(folder / "composed")
