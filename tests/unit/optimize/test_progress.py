@@ -19,6 +19,7 @@ from mogradjudge import (
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.optimize.events import (
     CritiqueWritten,
+    GateDecided,
     GradientWritten,
     QuestionSkipped,
     RaceEnded,
@@ -111,6 +112,17 @@ def test_the_bar_says_what_a_step_is_at(said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("texts", [None, 12])
+def test_each_agreement_that_is_said_names_its_texts(texts):
+    none = {"coherence": 0, "fluency": 0}
+    decided = GateDecided(1, False, False, VALUES, VALUES, none, texts=texts)
+    for event in (SeedScored(VALUES, {}, none, none, none, calls=7), decided):
+        assert "validation texts" in event.describe()
+    assert ("first 12 validation" in decided.describe()) == (texts == 12)
+    ended = RunEnded("steps", seed_kept=False, agreement=VALUES, calls=9, split="confirmation")
+    assert "confirmation texts" in ended.describe()
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_bar_fits_the_terminal(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -119,7 +131,8 @@ def test_the_bar_fits_the_terminal(width, monkeypatch):
     with redirect_stderr(Screen()) as screen, progress_bar(MOGradConfig(), display=True) as tell:
         tell(SeedScored(VALUES, {}, none, none, none, calls=12345))
     *_, last = (line for line in screen.getvalue().splitlines() if "SSC steps" in line)
-    assert "0/6 mean 0.250, 12345 calls" in last and "left -:--:--" in last
+    part = "validation " if width > 80 else ""
+    assert f"0/6 {part}mean 0.250, 12345 calls" in last and "left -:--:--" in last
     assert ("0:00:00" in last) == (width > 80)
 
 
