@@ -273,7 +273,7 @@ class Run:
         ledger = self.context.ledger
         before, which = ledger.calls, f"step {step}" if step else "initial"
         try:
-            with scoring_shown(f"scoring {split} texts, {which}", len(self.parts[split])):
+            with scoring_shown(f"{split}, {which}", len(self.parts[split])):
                 judgements = judge(self.context, candidate, self.parts[split])
         finally:  # so that a later step is not booked with these calls
             sent = self.state.calls + ledger.calls - before

@@ -27,15 +27,15 @@ from mogradjudge.optimize.events import (
 )
 from mogradjudge.optimize.figures import show
 from mogradjudge.programs.counting import texts_counted
-from mogradjudge.programs.judged_text import Values
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LINE_EVERY = 30.0  # seconds
+_COUNT_EVERY = 0.1  # seconds
 _ROOM = 84  # columns of a bar with all its figures
-_WIDE = 140  # columns that hold the agreement by criterion, too
-_ROOMY = 110  # columns that hold agreement and price beside what is going on
+_CLOCKS = " 0:00:00 left -:--:--"
+_PAGE = 200  # characters beside a notebook's bar
 _FULL, _SHORT = 20, 8  # columns of the bar itself
 
 
@@ -77,7 +77,7 @@ def progress_bar(
         ledger: Counts the calls and dollars that are shown.
     """
     if display is not False and is_notebook():
-        live = _Live(changing_line(f"{config.mode} steps", config.steps), _WIDE, ledger)
+        live = _Live(changing_line(f"{config.mode} steps", config.steps), _PAGE, ledger)
         with _shown(live):
             yield live.observe
         return
@@ -88,7 +88,7 @@ def progress_bar(
         task = bar.add_task("initial scoring", total=config.steps)
         live = _Live(
             lambda done, text: bar.update(task, completed=done, description=text),
-            bar.console.width,
+            _room(bar.console.width, f"{config.mode} steps {config.steps}/{config.steps} "),
             ledger,
         )
 
@@ -246,6 +246,13 @@ def _bar(what: str, *, elapsed: bool = False) -> Progress:
     return Progress(*columns, console=out)
 
 
+def _room(columns: int, figures: str) -> int:
+    """Return how many characters fit beside a bar with these figures and the clocks."""
+    roomy = columns >= _ROOM
+    clocks = _CLOCKS if roomy else _CLOCKS[8:]
+    return columns - len(figures) - (_FULL if roomy else _SHORT) - 1 - len(clocks)
+
+
 def _print_above(bar: Progress, text: str) -> None:
     from rich.text import Text
 
@@ -257,16 +264,18 @@ class _Live:
 
     Args:
         update: Is called with the steps done and the text beside the bar.
-        columns: The width of the terminal; what does not fit is left out.
+        room: How many characters of text fit; what does not is left out.
         ledger: Counts the calls and dollars of now; without one, they are those of the events.
     """
 
     def __init__(
-        self, update: Callable[[int, str], None], columns: int, ledger: Ledger | None
+        self, update: Callable[[int, str], None], room: int, ledger: Ledger | None
     ) -> None:
-        self.update, self.columns, self.ledger = update, columns, ledger
+        self.update, self.room, self.ledger = update, room, ledger
         self.step, self.done = _Step(), 0
-        self.activity, self.agreement, self.calls = "", "", 0
+        self.activity, self.calls = "", 0
+        self.agreements: tuple[str, ...] = ()  # the longest one first
+        self.counted = -_COUNT_EVERY  # when texts were last shown
         self.cost: float | None = None
 
     def observe(self, event: Event) -> None:
@@ -284,33 +293,33 @@ class _Live:
         self.show()
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Show how many texts of a scoring are judged."""
-        self.activity = f"{what}: {done} of {total} texts"
-        self.show()
+        """Show how many texts of a scoring are judged; a notebook bears few messages a second."""
+        self.activity, now = f"{what}: {done} of {total} texts", time.monotonic()
+        if done == total or now - self.counted >= _COUNT_EVERY:
+            self.counted = now
+            self.show()
 
     def show(self) -> None:
         """Bring the bar up to date."""
         if self.ledger is not None:
             self.calls, (_, self.cost) = self.ledger.calls, totals(self.ledger.rows)
         price = f"{self.calls} calls" + (f", US$ {self.cost:.4f}" if self.cost else "")
-        parts = [self.activity, self.agreement, price]
-        if self.activity and self.columns < _ROOMY:
-            parts = [self.activity]
-        self.update(self.done, ", ".join(filter(None, parts)))
+        lines = [_joined(self.activity, it, price) for it in (*self.agreements, "")]
+        fitting = (line for line in lines if len(line) <= self.room)
+        self.update(self.done, next(fitting, self.activity or lines[-1]))
 
     def _take(self, event: SeedScored | StepEnded) -> None:
         self.calls, self.activity = event.calls, ""
-        part = "validation " if self.columns >= _ROOMY else ""
-        self.agreement = f"{part}{_agreement(event.agreement, is_wide=self.columns >= _WIDE)}"
+        mean = event.agreement["mean"]
+        short = f"mean {'undefined' if mean is None else f'{mean:z.3f}'}"
+        self.agreements = f"validation {show(event.agreement)}", f"validation {short}", short
         if isinstance(event, StepEnded):
             self.done += 1
             self.cost = event.cost
 
 
-def _agreement(agreement: Values, *, is_wide: bool) -> str:
-    """Write the agreement, by criterion if there is room."""
-    mean = agreement["mean"]
-    return show(agreement) if is_wide else f"mean {'undefined' if mean is None else f'{mean:z.3f}'}"
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _ignore(event: Event) -> None:

@@ -50,7 +50,7 @@ class Batches:
         if not texts:
             return ()
         seed = Candidate.of(self.context.program)
-        with scoring_shown("scoring training texts", len(texts)):
+        with scoring_shown("training", len(texts)):
             return judge(self.context, seed, texts, is_evaluation=False)
 
     def steps(self, done: int, last: int) -> Iterator[tuple[int, tuple[dspy.Example, ...]]]:
