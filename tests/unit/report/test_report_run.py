@@ -226,6 +226,14 @@ def test_both_means_are_over_the_criteria_that_both_ends_have(run_dir):
     assert "without coherence" in verdict(run, {"test": found}).sentence
 
 
+def test_on_the_confirmation_texts_the_mean_has_the_confirmations_test_alone(run_dir):
+    run = read_run(run_dir)
+    texts = {(step, "confirmation"): run.texts(step, "test") for step in (0, run.best)}
+    found = ends(dataclasses.replace(run, scored={**run.scored, **texts}), "confirmation")
+    assert set(found.claims) == set(run.criteria)
+    assert "mean" in ends(run, "test").claims
+
+
 def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
     run = dataclasses.replace(read_run(run_dir), ended=None)
     found = verdict(run, {"validation": ends(run, "validation")})
