@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.errors import SetupError
 from mogradjudge.optimize.events import ResultConfirmed, RunResumed, StepEnded
-from mogradjudge.web import overview
 from mogradjudge.programs.saving import save_judge
 from mogradjudge.report import write_report
+from mogradjudge.web import overview
 from mogradjudge.web.overview import Overview
 from mogradjudge.web.server import application
 from report_runs import RUBRIC, told, toy_run, written
