@@ -161,8 +161,8 @@ def _read(folder: Path, path: Path) -> Entry:
         read = _search
     elif (path / JUDGE).is_file():
         is_composed = (path / COMPOSE).is_file()
-        kind, file = ("composition", COMPOSE) if is_composed else ("judge", JUDGE)
-        entry = Entry(kind, name, path / file, ended=True)
+        kind, written = ("composition", COMPOSE) if is_composed else ("judge", JUDGE)
+        entry = Entry(kind, name, path / written, ended=True)
         read = _judge
     else:
         file = path / _BENCHMARK
