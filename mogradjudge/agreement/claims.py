@@ -112,11 +112,9 @@ class Claim:
         return _within(comparison, self.bound)
 
     def _error(self) -> float | None:
-        if self.low is None or self.high is None or self.n < 2:
+        if self.low is None or self.high is None:
             return None
-        from scipy.special import stdtrit  # slow to import
-
-        return (self.high - self.low) / 2 / float(stdtrit(self.n - 1, 0.975))
+        return _error_of(self.low, self.high, self.n)
 
     def __str__(self) -> str:
         """Write the claim on one line."""
@@ -142,7 +140,7 @@ def claim(
     note: str = "",
     family: int = 1,
 ) -> Claim:
-    """Make a claim from a comparison.
+    """Make a claim from a comparison; where its interval holds 0, the p-value is not below 0.05.
 
     >>> from mogradjudge.agreement import cluster_test
     >>> print(claim("A minus B", cluster_test([0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2])))
@@ -159,6 +157,7 @@ def claim(
     if isinstance(comparison, Undefined):
         return refused(name, comparison.reason)
     p_value = comparison.p_value if p_value is None else p_value
+    p_value = _agreeing(p_value, comparison.low, comparison.high, comparison.groups)
     words: Verdict = "not established"
     if p_value < ALPHA and not comparison.low <= 0 <= comparison.high:
         words = "established"
@@ -180,6 +179,28 @@ def refused(name: str, reason: str) -> Claim:
     'refused'
     """
     return Claim(name, None, None, None, None, 0, "refused", note=reason)
+
+
+def _agreeing(p_value: float, low: float, high: float, n: int) -> float:
+    """Return the p-value, or where the interval holds 0 its own one, which then is not below 0.05.
+
+    So p-value and interval never say different things.
+    """
+    error = _error_of(low, high, n)
+    if not low <= 0 <= high or not error:
+        return p_value
+    from scipy.special import stdtr  # slow to import
+
+    return max(p_value, 2 * float(stdtr(n - 1, -abs(low + high) / 2 / error)))
+
+
+def _error_of(low: float, high: float, n: int) -> float | None:
+    """Return the standard error of a mean by the ends of its Student's t interval."""
+    if n < 2:
+        return None
+    from scipy.special import stdtrit  # slow to import
+
+    return (high - low) / 2 / float(stdtrit(n - 1, 0.975))
 
 
 def _within(comparison: Comparison, bound: float) -> bool:

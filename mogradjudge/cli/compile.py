@@ -244,7 +244,7 @@ def verdict(result: Mapping[str, Any]) -> str:
         return f"{reason}. The initial instructions have no agreement and are kept."
     if not _has_scored(result):
         return f"{reason}. No rewrite was scored: the initial instructions are kept."
-    return f"{reason}. {result['confirmation']['sentence']}"
+    return f"{result['confirmation']['sentence']} {reason}."
 
 
 @click.command("estimate", cls=Work, short_help="Estimate calls, tokens and cost of compile.")

@@ -30,8 +30,8 @@ _LIVE = (
 )
 _RECORDED = ("--mode", "SSC", "--steps", "4", "--seed", "0")
 _WHOSE = (
-    "The replies are recorded: a large model gave them to these very prompts. Batches, race, "
-    "confirmation and all numbers are computed now."
+    "The replies are recorded: a large model gave them to these very prompts. All else is computed "
+    "now: which texts are read, what is accepted, every number."
 )
 
 
@@ -97,7 +97,11 @@ def _optimize(lm: str | None, out: str, *, as_json: bool) -> dict[str, Any]:
 
 def _last(lm: str | None) -> str:
     if lm is None:
-        return f"{_WHOSE} With your own texts: mogradjudge compile --help"
+        return (
+            f"{_WHOSE} So the judge of this run rates other texts only with a model: "
+            "mogradjudge score RUN_DIR TEXTS --lm PROVIDER/MODEL. With your own ratings: "
+            "mogradjudge init --help"
+        )
     if lm == _SMALL:
         return (
             "A model of 135 million parameters rates close to chance, so hardly any rewrite helps "

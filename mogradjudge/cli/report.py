@@ -26,6 +26,8 @@ def report_command(
 ) -> None:
     """Write the results of the run or the search in RUN_DIR, with figures, as one HTML file.
 
+    RUN_DIR may also be the folder of a composed or calibrated judge.
+
     The run may have ended, be running, or have been interrupted. The file needs no network.
     Figures need the extra "figures"; without it the report has only tables.
 

@@ -143,18 +143,14 @@ def _model(chosen: str | None, saved: Sequence[str | None], whose: str) -> str:
 
 @contextmanager
 def _counted(examples: Sequence[dspy.Example]) -> Iterator[None]:
-    """Show how many distinct texts are judged."""
-    import dspy
-
-    from mogradjudge.data import inputs_key
-    from mogradjudge.optimize.progress import JudgedTexts
+    """Show how many texts are judged."""
+    from mogradjudge.programs.counting import texts_counted
 
     with progress_of("texts") as watch:
         if watch is None:
             yield
             return
-        counting = JudgedTexts(len({inputs_key(example) for example in examples}), watch)
-        with dspy.context(callbacks=[*dspy.settings.callbacks, counting]):
+        with texts_counted(len(examples), watch):
             yield
 
 

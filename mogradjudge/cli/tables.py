@@ -43,7 +43,7 @@ def print_run(result: Mapping[str, Any]) -> None:
     pairs = {"validation": result["selection"]}
     if confirmation["seed"] is not None:
         compared = {"seed": confirmation["seed"], "final": confirmation["best"]}
-        pairs = {"confirmation": compared, "optimistic": result["selection"]}
+        pairs = {"confirmation": compared, **pairs}
     pairs |= {"test": test} if test else {}
     columns = ["criterion"]
     for split in pairs:
@@ -55,12 +55,16 @@ def print_run(result: Mapping[str, Any]) -> None:
     rows[-1][0] = mean_label(result.get("weights", {}))  # runs of earlier versions have none
     level = result["config"]["level"]
     measure = named(result["measures"], short=True)
-    print_table(columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}")
-    _print_deviations(result["deviations"], next(iter(pairs)))
+    chosen = "validation texts chose the best, so there it looks better than it is"
+    print_table(
+        columns, rows, f"Agreement ({measure}, {level}), mode {result['mode']}; the {chosen}"
+    )
+    first = next(iter(pairs))
+    _print_deviations(result["deviations"], first)
     ceilings = result["ceiling"]
     if _has_shares(ceilings):
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
-        say(f"share of the raters' ceiling: {', '.join(shares)}")
+        say(f"on the {first} texts, share of the raters' ceiling: {', '.join(shares)}")
     _print_ceilings(ceilings)
     _print_applicability(result.get("applicability", {}))
     _print_losses(result)

@@ -148,14 +148,16 @@ def _append_summary(path: Path, outcomes: Sequence[Outcome]) -> None:
     lines = [
         "### Agreement of the judge with people",
         "",
-        "| criterion | agreement | 95 % interval | minimum | |",
+        "| criterion | agreement | 95 % interval | minimum | result |",
         "|---|---|---|---|---|",
     ]
     for it in outcomes:
         ends = "-" if it.interval is None else " to ".join(map(number, it.interval))
-        mark = "" if it.minimum is None else "below" if it.fault else "met"
+        mark = "" if it.minimum is None else "**below**" if it.fault else "met"
         cells = (it.name, number(it.value), ends, number(it.minimum, 2), mark)
         lines.append(f"| {' | '.join(cells)} |")
+
+    lines += ["", *(f"- {it.fault}" for it in outcomes if it.fault)]
 
     def append() -> None:
         with path.open("a", encoding="utf-8") as file:

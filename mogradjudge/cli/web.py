@@ -95,7 +95,7 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
 @address_options(8001)
 @output_options
 def view_command(folder: Path, host: str, port: int, as_json: bool) -> None:  # noqa: FBT001
-    """Show all runs, searches and benchmark results under DIR on one local page.
+    """Show all runs, searches, judges and benchmark results under DIR on one local page.
 
     The page follows them while they run, and links to the report of each. Its address holds a
     token. It needs the extra "web".

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from mogradjudge.objectives import Objective
-from mogradjudge.optimize.difference import difference_between
+from mogradjudge.optimize.difference import difference_between, parts_of
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement
 from mogradjudge.scoring.ceilings import Ceilings
 
@@ -17,6 +17,7 @@ FEWEST_DOCUMENTS = 16
 ALPHA = 0.10
 """One-sided: the chance that instructions that are no better are called confirmed."""
 CONFIDENCE = 0.95
+_DIGITS = 3
 
 Verdict: TypeAlias = Literal[
     "confirmed", "not confirmed", "nothing to confirm", "too few documents", "not reached", "off"
@@ -51,7 +52,7 @@ class Confirmation:
         seed: The initial instructions' agreement; None if they were not scored.
         best: The best ones' agreement.
         difference: Mean agreement of the best ones minus that of the initial ones.
-        interval: Its 95 % interval.
+        interval: Its 95 % interval; the verdict is about `bound`.
         documents: How many documents were read.
         texts: How many texts were read.
         needed: With too few documents, how many would do.
@@ -91,21 +92,46 @@ the instructions, and optimistic.
         consequence = f" {consequence}" if self.takes_back else ""
         return f"{untested}{self._needed()}{self._optimistic(wording)}{consequence}"
 
+    @property
+    def level(self) -> float:
+        """The confidence with which the difference is above `bound`, as a share."""
+        return 1 - ALPHA / self.look
+
+    @property
+    def bound(self) -> float | None:
+        """What the difference is above, one-sided; the result is confirmed if that is above 0.
+
+        >>> measured = Confirmation("confirmed", difference=0.2, interval=(-0.1, 0.5), documents=20)
+        >>> round(measured.bound, 3)
+        0.01
+        """
+        if self.difference is None or self.interval is None:
+            return None
+        from scipy.special import stdtrit  # slow to import
+
+        freedom = parts_of(self.documents) - 1
+        two_sided, one_sided = (stdtrit(freedom, it) for it in ((1 + CONFIDENCE) / 2, self.level))
+        return self.difference - float(one_sided / two_sided) * (self.interval[1] - self.difference)
+
     def _measured(self, wording: Wording) -> str:
-        word = "Confirmed" if self.verdict == "confirmed" else "Not confirmed"
-        where = f"on {self.texts} texts of {self.documents} documents {self._history()}"
+        is_better = self.verdict == "confirmed"
+        word = "Confirmed" if is_better else "Not confirmed"
+        documents = "" if self.documents == self.texts else f" of {self.documents} documents"
+        where = f"on {self.texts} texts{documents} set aside for this"
         if self.difference is None:
             return f"{word}: no agreement is defined {where}."
-        low, high = self.interval or (float("nan"), float("nan"))
-        return (
-            f"{word}: {wording.best} minus {wording.initial} is {self.difference:+z.3f} "
-            f"[{low:+z.3f}, {high:+z.3f}] {where}."
-        )
+        best, initial, gain = wording.best, wording.initial, f"{self.difference:+z.3f}"
+        if is_better:
+            by = f"{where}: by {gain}{self._above(' by more than')}"
+            return f"{word}: {best} did better than {initial} {by}."
+        by = f"{where} the difference is {gain}{self._above(' it is only above')}"
+        return f"{word}: {best} may be no better than {initial}: {by}."
 
-    def _history(self) -> str:
-        if self.look == 1:
-            return "that chose nothing"
-        return f"(candidate {self.look} compared there, tested at {ALPHA} / {self.look})"
+    def _above(self, words: str) -> str:
+        if self.bound is None:
+            return ""
+        look = "" if self.look == 1 else f" (candidate {self.look} compared there)"
+        return f", and with {100 * self.level:.3g} % confidence{words} {self.bound:+z.3f}{look}"
 
     def _optimistic(self, wording: Wording) -> str:
         if self.verdict == "nothing to confirm":
@@ -115,6 +141,8 @@ the instructions, and optimistic.
         )
         if self.corrected is None:
             return f"{words}."
+        if not round(self.corrected, _DIGITS):
+            return f"{words}: corrected for that, at most in part, no gain is left."
         return f"{words}; corrected for that, at most in part, the gain is {self.corrected:+z.3f}."
 
     def _needed(self) -> str:
@@ -129,6 +157,8 @@ the instructions, and optimistic.
             "best": None if self.best is None else self.best.as_dict(),
             "difference": self.difference,
             "interval": None if self.interval is None else list(self.interval),
+            "bound": self.bound,
+            "level": self.level,
             "documents": self.documents,
             "texts": self.texts,
             "looks": 0 if self.seed is None else self.look,

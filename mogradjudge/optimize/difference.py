@@ -85,10 +85,19 @@ def difference_between(
     return Difference(before, after, values, errors, 1 + max(parts.values(), default=-1))
 
 
+def parts_of(documents: int) -> int:
+    """Return into how many parts the jackknife deals some documents.
+
+    >>> parts_of(12), parts_of(100)
+    (12, 20)
+    """
+    return min(_PARTS, documents)
+
+
 def _dealt(groups: Sequence[str]) -> dict[str, int]:
     """Deal the documents into parts of about one size; returns the number of each one's part."""
     documents = list(dict.fromkeys(groups))
-    return {name: number % min(_PARTS, len(documents)) for number, name in enumerate(documents)}
+    return {name: number % parts_of(len(documents)) for number, name in enumerate(documents)}
 
 
 def _without_each(

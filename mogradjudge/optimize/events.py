@@ -88,7 +88,8 @@ class SeedScored(Event, headline=True):
     deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
-        return f"Initial agreement: {show(self.agreement)}.{show_errors(self.deviations)}"
+        agreement = f"{show(self.agreement)} {_on_validation(None)}"
+        return f"Initial agreement: {agreement}.{show_errors(self.deviations)}"
 
     def figures(self) -> Mapping[str, float]:
         unscored = named("unscored", self.unscored)
@@ -275,7 +276,8 @@ class MixScored(StepEvent, headline=True):
     def describe(self) -> str:
         verdict = "accepted" if self.accepted else "rejected"
         return (
-            f"Step {self.step}, the new sections of {', '.join(self.sections)} alone {verdict}: "
+            f"Step {self.step}, the new sections of {', '.join(self.sections)} alone {verdict} "
+            f"{_on_validation(self.texts)}: "
             f"{show(self.agreement)}.{show_errors(self.deviations)}"
         )
 
@@ -291,7 +293,8 @@ class GateDecided(StepEvent, headline=True):
     ``proposed_deviations``. ``sections`` names the criteria whose sections were accepted, where not
     all were. ``beaten_by`` is the step beside it that was accepted in its place. ``parent`` is the
     step whose candidate it rewrote, 0 for the initial instructions; None for the one that was
-    accepted last.
+    accepted last. ``texts`` counts the validation texts that were read where a race ended early;
+    None if all were.
     """
 
     accepted: bool
@@ -304,6 +307,7 @@ class GateDecided(StepEvent, headline=True):
     current_deviations: Deviations = field(default_factory=dict)
     proposed_deviations: Deviations = field(default_factory=dict)
     parent: int | None = None
+    texts: int | None = None
 
     def describe(self) -> str:
         if self.unchanged:
@@ -316,7 +320,8 @@ class GateDecided(StepEvent, headline=True):
         if self.parent is not None:
             verdict += f", from step {self.parent}'s instructions"
         errors = show_errors(self.current_deviations, self.proposed_deviations)
-        return f"Step {self.step} {verdict}: {show(self.current)} -> {show(self.proposed)}.{errors}"
+        change = f"{show(self.current)} -> {show(self.proposed)}"
+        return f"Step {self.step} {verdict} {_on_validation(self.texts)}: {change}.{errors}"
 
     def figures(self) -> Mapping[str, float]:
         accepted = {"accepted": float(self.accepted)}
@@ -343,7 +348,8 @@ class StepEnded(StepEvent):
     deviations: Deviations = field(default_factory=dict)
 
     def describe(self) -> str:
-        return f"Step {self.step} ended at {show(self.agreement)} after {self.calls} calls."
+        reached = f"{show(self.agreement)} {_on_validation(None)}"
+        return f"Step {self.step} ended at {reached} after {self.calls} calls."
 
     def figures(self) -> Mapping[str, float]:
         cost = {} if self.cost is None else {"cost": self.cost}
@@ -353,17 +359,26 @@ class StepEnded(StepEvent):
 
 @dataclass(frozen=True)
 class RunEnded(Event, headline=True):
-    """The run ended; ``agreement`` is that of the result."""
+    """The run ended; ``agreement`` is that of the result on the texts of ``split``.
+
+    The runs of earlier versions name no split.
+    """
 
     stop_reason: str
     seed_kept: bool
     agreement: Values
     calls: int
+    split: str = ""
 
     def describe(self) -> str:
         stopped = _STOPPED.get(self.stop_reason, f"Stopped ({self.stop_reason})")
         note = " The initial instructions are kept." if self.seed_kept else ""
-        return f"{stopped}: {show(self.agreement)}.{note}"
+        where = f" on the {self.split} texts" if self.split else ""
+        return f"{stopped}: {show(self.agreement)}{where}.{note}"
+
+
+def _on_validation(texts: int | None) -> str:
+    return "on the validation texts" if texts is None else f"on the first {texts} validation texts"
 
 
 _STOPPED = {

@@ -28,6 +28,7 @@ from mogradjudge.optimize.events import (
     RunStarted,
     SeedScored,
 )
+from mogradjudge.optimize.progress import scoring_shown
 from mogradjudge.optimize.result import (
     HeldOut,
     Measured,
@@ -270,9 +271,10 @@ class Run:
     def judge(self, step: int, split: str, candidate: Candidate) -> tuple[Judgement, ...]:
         """Judge the texts of a split with the instructions of a step, 0 for the initial ones."""
         ledger = self.context.ledger
-        before = ledger.calls
+        before, which = ledger.calls, f"step {step}" if step else "initial"
         try:
-            judgements = judge(self.context, candidate, self.parts[split])
+            with scoring_shown(f"{split}, {which}", len(self.parts[split])):
+                judgements = judge(self.context, candidate, self.parts[split])
         finally:  # so that a later step is not booked with these calls
             sent = self.state.calls + ledger.calls - before
             self.state = replace(self.state, calls=sent)
@@ -292,8 +294,11 @@ class Run:
         state = replace(state, confirmation=confirmation)
         first, best, chosen = state.measured[0], state.best, state.chosen
         is_seed = chosen.candidate == seed
-        agreement = (confirmation.seed if is_seed else confirmation.best) or chosen.agreement
-        self.notify(RunEnded(stop_reason, is_seed, agreement.as_dict(), self.context.ledger.calls))
+        confirmed_one = confirmation.seed if is_seed else confirmation.best
+        agreement = confirmed_one or chosen.agreement
+        split = "confirmation" if confirmed_one else "validation"
+        calls = self.context.ledger.calls
+        self.notify(RunEnded(stop_reason, is_seed, agreement.as_dict(), calls, split))
         return OptimizationResult(
             program=chosen.candidate.written_into(self.context.program),
             config=self.context.config,

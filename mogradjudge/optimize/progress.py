@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-from dspy.utils.callback import BaseCallback
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from mogradjudge.display.notebook import changing_line, is_notebook
 from mogradjudge.display.terminal import console, cut, is_live, one_line, tell
-from mogradjudge.judge.judge import MultiCriteriaJudge
+from mogradjudge.lm.ledger import Ledger, totals
 from mogradjudge.optimize.config import MOGradConfig
 from mogradjudge.optimize.events import (
     CritiqueWritten,
@@ -28,14 +26,20 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.figures import show
+from mogradjudge.programs.counting import texts_counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 _LINE_EVERY = 30.0  # seconds
+_COUNT_EVERY = 0.1  # seconds
 _ROOM = 84  # columns of a bar with all its figures
-_WIDE = 140  # columns that hold the agreement by criterion, too
+_CLOCKS = " 0:00:00 left -:--:--"
+_PAGE = 200  # characters beside a notebook's bar
 _FULL, _SHORT = 20, 8  # columns of the bar itself
+
+
+_bar_now: ContextVar[_Live | None] = ContextVar("_bar_now", default=None)
 
 
 def event_lines(*, headlines: bool, others: bool) -> Observer:
@@ -62,32 +66,64 @@ def event_lines(*, headlines: bool, others: bool) -> Observer:
 
 
 @contextmanager
-def progress_bar(config: MOGradConfig, *, display: bool | None) -> Iterator[Observer]:
+def progress_bar(
+    config: MOGradConfig, *, display: bool | None, ledger: Ledger | None = None
+) -> Iterator[Observer]:
     """Show a progress bar while the block runs; yields the observer that updates it.
 
     Args:
         config: The run's settings.
         display: None shows the bar if stderr is a terminal, or in a notebook.
+        ledger: Counts the calls and dollars that are shown.
     """
     if display is not False and is_notebook():
-        yield _watching(changing_line(f"{config.mode} steps", config.steps), wide=True)
+        live = _Live(changing_line(f"{config.mode} steps", config.steps), _PAGE, ledger)
+        with _shown(live):
+            yield live.observe
         return
     if not (is_live() if display is None else display):
         yield _ignore
         return
     with _bar(f"{config.mode} steps", elapsed=True) as bar:
         task = bar.add_task("initial scoring", total=config.steps)
-        observe = _watching(
+        live = _Live(
             lambda done, text: bar.update(task, completed=done, description=text),
-            wide=bar.console.width >= _WIDE,
+            _room(bar.console.width, f"{config.mode} steps {config.steps}/{config.steps} "),
+            ledger,
         )
 
         def update(event: Event) -> None:
-            observe(event)
+            live.observe(event)
             if event.headline:
                 _print_above(bar, event.describe())
 
-        yield update
+        with _shown(live):
+            yield update
+
+
+@contextmanager
+def _shown(live: _Live) -> Iterator[None]:
+    token = _bar_now.set(live)
+    try:
+        yield
+    finally:
+        _bar_now.reset(token)
+
+
+@contextmanager
+def scoring_shown(what: str, texts: int) -> Iterator[None]:
+    """Count the texts that are judged while the block runs beside the bar, if one is shown.
+
+    Args:
+        what: What is going on, in a few words.
+        texts: How many texts are judged at most.
+    """
+    live = _bar_now.get()
+    if live is None:
+        yield
+        return
+    with texts_counted(texts, lambda done, total: live.count(what, done, total)):
+        yield
 
 
 @contextmanager
@@ -132,36 +168,6 @@ def spinner(what: str, *, display: bool | None = None) -> Iterator[None]:
 
     with console(stderr=True).status(Text(what)):
         yield
-
-
-class JudgedTexts(BaseCallback):  # type: ignore[misc]  # dspy is untyped
-    """A DSPy callback that counts the texts that judges have scored; safe for several threads.
-
-    Args:
-        total: The number of texts.
-        watch: Is called with the number of texts done and ``total``.
-    """
-
-    def __init__(self, total: int, watch: Callable[[int, int], None]) -> None:
-        self.total = total
-        self.watch = watch
-        self._judging: set[str] = set()
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
-        if isinstance(instance, MultiCriteriaJudge):
-            with self._lock:
-                self._judging.add(call_id)
-
-    def on_module_end(
-        self, call_id: str, outputs: Any | None, exception: BaseException | None = None
-    ) -> None:
-        with self._lock:
-            if call_id in self._judging:
-                self._judging.remove(call_id)
-                self._done += 1
-                self.watch(self._done, self.total)
 
 
 class _Step:
@@ -240,39 +246,80 @@ def _bar(what: str, *, elapsed: bool = False) -> Progress:
     return Progress(*columns, console=out)
 
 
+def _room(columns: int, figures: str) -> int:
+    """Return how many characters fit beside a bar with these figures and the clocks."""
+    roomy = columns >= _ROOM
+    clocks = _CLOCKS if roomy else _CLOCKS[8:]
+    return columns - len(figures) - (_FULL if roomy else _SHORT) - 1 - len(clocks)
+
+
 def _print_above(bar: Progress, text: str) -> None:
     from rich.text import Text
 
     bar.console.print(Text(one_line(text), style="dim"))
 
 
-def _watching(update: Callable[[int, str], None], *, wide: bool) -> Observer:
-    """Return an observer that calls ``update`` with the steps done and what is going on."""
-    step, done = _Step(), 0
+class _Live:
+    """What a bar says: the steps done, what is going on, the latest agreement, and the price.
 
-    def observe(event: Event) -> None:
-        nonlocal done
+    Args:
+        update: Is called with the steps done and the text beside the bar.
+        room: How many characters of text fit; what does not is left out.
+        ledger: Counts the calls and dollars of now; without one, they are those of the events.
+    """
+
+    def __init__(
+        self, update: Callable[[int, str], None], room: int, ledger: Ledger | None
+    ) -> None:
+        self.update, self.room, self.ledger = update, room, ledger
+        self.step, self.done = _Step(), 0
+        self.activity, self.calls = "", 0
+        self.agreements: tuple[str, ...] = ()  # the longest one first
+        self.counted = -_COUNT_EVERY  # when texts were last shown
+        self.cost: float | None = None
+
+    def observe(self, event: Event) -> None:
+        """Show what an event says."""
         match event:
             case RunResumed():
-                done = event.steps
-                update(done, f"{event.calls} calls")
+                self.done, self.calls = event.steps, event.calls
             case SeedScored() | StepEnded():
-                done += isinstance(event, StepEnded)
-                update(done, _state(event, wide=wide))
+                self._take(event)
             case _:
-                if (activity := step.after(event)) is not None:
-                    update(done, activity)
+                activity = self.step.after(event)
+                if activity is None:
+                    return
+                self.activity = activity
+        self.show()
 
-    return observe
+    def count(self, what: str, done: int, total: int) -> None:
+        """Show how many texts of a scoring are judged; a notebook bears few messages a second."""
+        self.activity, now = f"{what}: {done} of {total} texts", time.monotonic()
+        if done == total or now - self.counted >= _COUNT_EVERY:
+            self.counted = now
+            self.show()
+
+    def show(self) -> None:
+        """Bring the bar up to date."""
+        if self.ledger is not None:
+            self.calls, (_, self.cost) = self.ledger.calls, totals(self.ledger.rows)
+        price = f"{self.calls} calls" + (f", US$ {self.cost:.4f}" if self.cost else "")
+        lines = [_joined(self.activity, it, price) for it in (*self.agreements, "")]
+        fitting = (line for line in lines if len(line) <= self.room)
+        self.update(self.done, next(fitting, self.activity or lines[-1]))
+
+    def _take(self, event: SeedScored | StepEnded) -> None:
+        self.calls, self.activity = event.calls, ""
+        mean = event.agreement["mean"]
+        short = f"mean {'undefined' if mean is None else f'{mean:z.3f}'}"
+        self.agreements = f"validation {show(event.agreement)}", f"validation {short}", short
+        if isinstance(event, StepEnded):
+            self.done += 1
+            self.cost = event.cost
 
 
-def _state(event: SeedScored | StepEnded, *, wide: bool) -> str:
-    """Return what fits beside the bar: agreement, by criterion if there is room, and the price."""
-    agreement = event.agreement
-    mean = agreement["mean"]
-    shown = show(agreement) if wide else f"mean {'undefined' if mean is None else f'{mean:z.3f}'}"
-    cost = event.cost if isinstance(event, StepEnded) else None
-    return f"{shown}, {event.calls} calls{'' if cost is None else f', US$ {cost:.4f}'}"
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _ignore(event: Event) -> None:

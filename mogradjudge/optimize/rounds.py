@@ -194,6 +194,7 @@ class Rounds:
                 current_deviations=current.deviations,
                 proposed_deviations=proposed.deviations,
                 parent=None if outcome.parent == last else record.parent,
+                texts=record.texts,
             )
         )
 

@@ -18,6 +18,7 @@ from mogradjudge.objectives import MetricFailed, Objective
 from mogradjudge.objectives.rubric import noise_of
 from mogradjudge.optimize.config import MOGradConfig, batches
 from mogradjudge.optimize.context import RunContext
+from mogradjudge.optimize.progress import scoring_shown
 from mogradjudge.optimize.step import judge
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.evaluation import Judgement
@@ -49,7 +50,8 @@ class Batches:
         if not texts:
             return ()
         seed = Candidate.of(self.context.program)
-        return judge(self.context, seed, texts, is_evaluation=False)
+        with scoring_shown("training", len(texts)):
+            return judge(self.context, seed, texts, is_evaluation=False)
 
     def steps(self, done: int, last: int) -> Iterator[tuple[int, tuple[dspy.Example, ...]]]:
         """Yield the number and the batch of each step that is left; no pool is scored for none."""

@@ -206,7 +206,7 @@ class MOGrad(Teleprompter):  # type: ignore[misc]  # dspy is untyped
             interruptible(ledger.stop_signal),
             usage_shared(),
             layer_held(ledger),
-            progress_bar(config, display=self.display_progress) as progress,
+            progress_bar(config, display=self.display_progress, ledger=ledger) as progress,
         ):
             writers = () if folder is None else (folder.write,)
             observers = (*writers, *self.observers, progress)

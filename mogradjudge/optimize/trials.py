@@ -13,6 +13,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.difference import difference_between
 from mogradjudge.optimize.events import CandidateScored, Observer, RaceEnded
+from mogradjudge.optimize.progress import scoring_shown
 from mogradjudge.optimize.race import Raced, race_over
 from mogradjudge.optimize.result import Measured
 from mogradjudge.optimize.sections import changed, is_split, with_scores_of, with_sections
@@ -124,7 +125,8 @@ class Trials:
             agreement = agreement_of(judged, self.context.objectives)
             return Raced(judged, range(len(judged)), current, agreement, None)
         judging = partial(judge, self.context, candidate)
-        return self.race.run(current, partial(self.held, entry.rival), judging)
+        with scoring_shown(f"step {entry.step}, race", len(self.race.examples)):
+            return self.race.run(current, partial(self.held, entry.rival), judging)
 
     def _passes(self, rival: Measured, scored: Measured | None) -> bool:
         if scored is None or scored.texts is not None:

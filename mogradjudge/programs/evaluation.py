@@ -29,6 +29,7 @@ from mogradjudge.objectives import (
     listed_objectives,
     metric_of,
 )
+from mogradjudge.programs.counting import count_texts
 from mogradjudge.programs.execution import Returned, Trace, judging, run_program, traced
 from mogradjudge.programs.first_texts import FirstTexts
 from mogradjudge.programs.structure import copy_of
@@ -206,6 +207,7 @@ class _JudgingTask:
         ]
         if self.first is not None:
             self.first.see(prediction, judged[0][1].scores.values())
+        count_texts(len(equal))
         return judged
 
     def _judgement(self, place: int, prediction: Returned, trace: Trace | None) -> Judgement:

@@ -49,6 +49,18 @@ def _texts(judge: MultiCriteriaJudge) -> dict[str, str]:
     return {_PREAMBLE: "\n\n".join(preambles), **sections}
 
 
+def _sentence(pairs: Paired) -> str:
+    """Say which judge agrees better with people, or that it is unknown."""
+    mean = pairs.claims["mean"]
+    who = "It is unknown which judge agrees better with people"
+    if mean.verdict == "established" and mean.estimate is not None:
+        better, other = ("B", "A") if mean.estimate > 0 else ("A", "B")
+        who = f"{better} agrees better with people than {other}"
+    elif mean.verdict == "equivalent":
+        who = "Both judges agree about equally well with people"
+    return f"{who}: B minus A in mean agreement is {plain(mean)}."
+
+
 def write_comparison(
     path: Path,
     judges: tuple[str, str],
@@ -75,7 +87,7 @@ def write_comparison(
         subtitle=f"A: {judges[0]}, B: {judges[1]}",
         contents=_CONTENTS,
         criteria=tuple(name for name in pairs.claims if name != "mean"),
-        sentence=f"B minus A in mean agreement: {plain(mean)}.",
+        sentence=_sentence(pairs),
         word=mean.verdict,
         where=f"{counted(pairs.texts, 'text')} of {counted(pairs.documents, 'document')}",
         pairs=pairs,

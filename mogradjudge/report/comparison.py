@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mogradjudge.display.plotting import COLOURS, GREY, panels
-from mogradjudge.report.estimates import MEAN, Ends, Scoring
+from mogradjudge.report.estimates import MEAN, Ends, Estimate, Scoring
 from mogradjudge.report.pictures import Picture, short
 from mogradjudge.report.scores import measure_of
 from mogradjudge.report.section import Findings, Section
@@ -43,17 +43,18 @@ def section(findings: Findings) -> Section:
         values={
             "compared": tuple(findings.ends.values()),
             "pictures": pictures,
-            "ceiling": _ceiling(findings),
+            "ceilings": {split: describe(findings.run.ceilings(split)) for split in findings.ends},
+            "no_ceiling": _no_ceiling(findings),
         },
         pictures=tuple(pictures.values()),
     )
 
 
-def _ceiling(findings: Findings) -> list[str]:
-    """Say how well raters agree, or that it is not known."""
-    known = map(findings.run.ceilings, findings.ends)
-    lines = next((describe(ceilings) for ceilings in known if ceilings), [_NO_CEILING])
-    return lines if findings.run.rubric is not None else []
+def _no_ceiling(findings: Findings) -> str:
+    """Say that it is unknown how well raters agree, if it is."""
+    run = findings.run
+    is_known = run.rubric is None or any(map(run.ceilings, findings.ends))
+    return "" if is_known else _NO_CEILING
 
 
 def _picture(findings: Findings, ends: Ends) -> Picture | None:
@@ -86,7 +87,8 @@ def _alt(ends: Ends) -> str:
 
 def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     """Draw the agreement of initial and final instructions and of input lengths as rows."""
-    names = list(ends.seed.by_criterion)
+    every = list(ends.seed.by_criterion)
+    names = every[:1] if len(every) == 2 else every  # of one criterion, the mean is the same
     arms: list[tuple[str, Scoring, str, str]] = [
         ("initial", ends.seed, "s", COLOURS[6]),
         *([] if ends.seed_kept else [("final", ends.final, "o", _BLUE)]),
@@ -97,7 +99,8 @@ def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     figure, (axes,) = panels(5.2, 0.9 + 0.19 * len(arms) * len(names), (1,))
     axes.axvline(0, color=GREY, linewidth=0.8)
     for place, (arm, scoring, marker, colour) in enumerate(arms):
-        _draw_row(axes, scoring, (place - (len(arms) - 1) / 2) * apart, (arm, marker, colour))
+        estimates = [scoring.by_criterion[name] for name in names]
+        _draw_row(axes, estimates, (place - (len(arms) - 1) / 2) * apart, (arm, marker, colour))
     if ceilings:
         places = [names.index(name) for name in ceilings]
         axes.plot([*ceilings.values()], places, "|", color=GREY, markersize=16, label="ceiling")
@@ -109,9 +112,10 @@ def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
     return figure
 
 
-def _draw_row(axes: Axes, scoring: Scoring, shift: float, look: tuple[str, str, str]) -> None:
+def _draw_row(
+    axes: Axes, estimates: Sequence[Estimate], shift: float, look: tuple[str, str, str]
+) -> None:
     label, marker, colour = look
-    estimates = list(scoring.by_criterion.values())
     for place, estimate in enumerate(estimates):
         if estimate.interval is not None:
             bounds = [estimate.interval.low, estimate.interval.high]

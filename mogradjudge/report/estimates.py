@@ -53,7 +53,8 @@ class Ends:
     """The agreement of the initial and the final instructions on one split, and its difference.
 
     ``claims`` are about the differences: the mean decides, and the p-values of the criteria are
-    adjusted for their number (Holm). ``lengths`` is the agreement of each input's length.
+    adjusted for their number (Holm). On the confirmation texts there is none about the mean, which
+    the confirmation tests. ``lengths`` is the agreement of each input's length.
     ``agreement`` describes the measure, ``of`` what is compared. Means are over the criteria on
     which both have a value, without those ``left_out``. If ``seed_kept``, the initial instructions
     are also the final ones, and there are no claims. ``of_judge`` is False for a program that is

@@ -109,7 +109,12 @@ def ends(run: RunData, split: str) -> Ends | None:
         if None not in (seed.by_criterion[name].value, final.by_criterion[name].value)
     ]
     compared = replace(compared, left_out=tuple(name for name in run.criteria if name not in names))
-    return _judged_ends(run, compared, names) if of_judge else _own_ends(run, compared, names)
+    compared = (_judged_ends if of_judge else _own_ends)(run, compared, names)
+    if split != CONFIRMATION:
+        return compared
+    # The confirmation itself is about the mean, and with one criterion about that.
+    claims = {name: claim for name, claim in compared.claims.items() if name != MEAN}
+    return replace(compared, claims=claims if len(claims) > 1 else {})
 
 
 def _own_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:

@@ -69,6 +69,17 @@ class SearchPage:
         return _CONTENTS if self.result.best else _CONTENTS[:-1]
 
     @property
+    def word(self) -> str:
+        """The verdict in a word or two."""
+        if self.result.best is None:
+            return "no result"
+        claim = None if self.result.confirmation.seed else self.claim
+        if claim is not None and claim.estimate is not None:
+            return claim.verdict
+        is_confirmed = self.result.confirmation.verdict == "confirmed"
+        return "confirmed" if is_confirmed else "not confirmed"
+
+    @property
     def is_open(self) -> bool:
         """Whether nothing says if the best judge is better than another one."""
         untested = self.result.confirmation.verdict in ("off", "too few documents")

@@ -29,12 +29,16 @@ Word: TypeAlias = Literal[
 ]
 
 HOW = (
-    "A difference is established if its 95 % interval excludes 0 and its p-value is below 0.05. "
+    "A result is confirmed if the difference of the mean is above 0 with 90 % confidence on texts "
+    "that chose nothing (one-sided, Student's t over documents; with more confidence where several "
+    "results were compared there). Any other difference is established if its 95 % interval "
+    "excludes 0 and its p-value is below 0.05, which asks for more. "
     "p-values of single criteria are adjusted for their number (Holm); the mean's is not. "
     "'Not established' does not mean that there is no difference. Tests exchange initial and final "
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
     "interval of a single value is Student's t, too, with the standard error of a bootstrap."
 )
+_HINT = "Use `compile --test-share` to hold texts out."
 _SHORT = Limits(300)
 OPTIMISTIC = (
     "These values are optimistic: the final instructions were chosen on the same validation texts."
@@ -128,23 +132,16 @@ def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Wor
     if test is not None:
         said = _meaning(run, test)
         return test.claims[MEAN].verdict, f"On {_texts(test)}, which no decision used, {said}"
+    confirmation = run.confirmation or Confirmation("not reached")
+    if confirmation.verdict != "off":
+        return "not confirmed", confirmation.describe()
     how = "" if validation is None else f": {_both_ends(validation)}"
-    hint = (
-        "The held-out texts were not scored before the run ended."
-        if run.holds_out
-        else _hint(run.confirmation)
-    )
+    hint = "The held-out texts were not scored before the run ended."
     return "not established", (
         f"No held-out texts were scored, so nothing is established for new texts. On the "
         f"validation texts the instructions of step {run.best} were best{how}. That is optimistic: "
-        f"they were chosen on these texts. {hint}"
+        f"they were chosen on these texts. {hint if run.holds_out else _HINT}"
     )
-
-
-def _hint(confirmation: Confirmation | None) -> str:
-    if confirmation is not None and confirmation.verdict != "off":
-        return confirmation.describe()
-    return "Use `compile --test-share` to hold texts out."
 
 
 def _so_far(run: RunData, validation: Ends | None) -> str:

@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from mogradjudge.errors import SetupError
-from mogradjudge.files import replaced, write_text
-from mogradjudge.optimize.directory import EVENTS
+from mogradjudge.files import read_json, replaced, write_text
+from mogradjudge.optimize.directory import EVENTS, JUDGE
 from mogradjudge.report import (
     about,
     advice,
@@ -73,7 +73,7 @@ _TEMPLATES = files("mogradjudge.report") / "templates"
 def write_report(
     folder: str | Path, out: str | Path | None = None, interference: str | Path | None = None
 ) -> Path:
-    """Write the report of a run (ended or not) or of a search, and its figures.
+    """Write the report of a run (ended or not), a search or a composed or calibrated judge.
 
     >>> from mogradjudge.errors import SetupError
     >>> try:
@@ -83,7 +83,7 @@ def write_report(
     no-such-run is not a run
 
     Args:
-        folder: The run's folder, or the search's.
+        folder: The folder of the run, the search or the judge.
         out: The file to write; ``report.html`` in the folder if it is not given. The figures go
             into ``figures`` beside it.
         interference: A folder of the benchmarks' results, whose interference is shown. The run's
@@ -99,6 +99,8 @@ def write_report(
     path = folder / REPORT if out is None else Path(out)
     if not (folder / EVENTS).exists() and _is_search(folder):
         return _write_search(folder, path)
+    if not (folder / EVENTS).exists() and (folder / JUDGE).exists():
+        return _write_judge(folder, path)
     return _write_run(read_run(folder), path, _results(folder, interference))
 
 
@@ -166,6 +168,28 @@ def _write_search(folder: Path, path: Path) -> Path:
         page=page,
     )
     return save(path, html, page.pictures)
+
+
+def _write_judge(folder: Path, path: Path) -> Path:
+    """Write the page of a judge that no run in its folder made: composed, calibrated or by hand."""
+    from mogradjudge.composition.front import COMPOSE
+    from mogradjudge.judge.judge import MultiCriteriaJudge
+
+    judge = MultiCriteriaJudge.from_saved(folder)
+    composed = folder / COMPOSE
+    try:
+        html = render(
+            "judge.html.j2",
+            title=f"Judge {folder.name}",
+            subtitle=f"Rates {', '.join(judge.rubric.names)}",
+            contents=(),
+            composed=read_json(composed, "Compose again.") if composed.exists() else None,
+            maps=judge.calibration,
+            instructions={name: it.signature.instructions for name, it in judge.judges.items()},
+        )
+    except UndefinedError as error:
+        raise SetupError(f"{composed} is damaged ({error}). Compose again.") from error
+    return save(path, html, ())
 
 
 def _results(folder: Path, chosen: str | Path | None) -> Path | None:

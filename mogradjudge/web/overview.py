@@ -1,4 +1,4 @@
-"""One page over all runs, searches and benchmark results under a folder, live while they run."""
+"""One page over all runs, searches, judges and benchmark results under a folder, live."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+from mogradjudge.composition.front import COMPOSE
 from mogradjudge.display.terminal import number
 from mogradjudge.errors import MogradError, SetupError
 from mogradjudge.files import LineLog, read_json
-from mogradjudge.optimize.directory import ASKED, EVENTS, REPLAY, RESULT
+from mogradjudge.optimize.directory import ASKED, EVENTS, JUDGE, REPLAY, RESULT
 from mogradjudge.optimize.event_log import read_events
 from mogradjudge.optimize.events import (
     Event,
@@ -35,8 +36,9 @@ from mogradjudge.optimize.events import (
 from mogradjudge.report.write import REPORT, render, write_report
 
 _SEARCH, _STUDY, _BENCHMARK = "search.json", "study.sqlite3", "report.md"
-_SHOWN = {EVENTS, _SEARCH, _STUDY, _BENCHMARK}
+_SHOWN = {EVENTS, _SEARCH, _STUDY, JUDGE, _BENCHMARK}
 _READ = (RunStarted, RunResumed, SeedScored, StepEnded, ResultConfirmed, RunEnded)
+_COMPOSE_AGAIN = "Compose again."
 _REMEMBERED = 10_000  # files
 _DEEPEST = 6  # folders below the one that is shown
 _AT_WORK = 600  # seconds since the last change
@@ -157,6 +159,11 @@ def _read(folder: Path, path: Path) -> Entry:
         ended = (path / _SEARCH).is_file()
         entry = Entry("search", name, path / (_SEARCH if ended else _STUDY), ended)
         read = _search
+    elif (path / JUDGE).is_file():
+        is_composed = (path / COMPOSE).is_file()
+        kind, written = ("composition", COMPOSE) if is_composed else ("judge", JUDGE)
+        entry = Entry(kind, name, path / written, ended=True)
+        read = _judge
     else:
         file = path / _BENCHMARK
         return Entry("benchmark", name, file, ended=True, changed=file.stat().st_mtime)
@@ -224,9 +231,24 @@ def _search(file: Path, changed: int, size: int) -> dict[str, Any]:
     return figures
 
 
+@lru_cache(_REMEMBERED)
+def _judge(file: Path, changed: int, size: int) -> dict[str, Any]:
+    """Read what a composition measured; of a judge that was calibrated, or saved, nothing."""
+    if file.name != COMPOSE:
+        return {}
+    match read_json(file, _COMPOSE_AGAIN):
+        case {
+            "calls": int() as calls,
+            "chosen": {"mean": mean},
+            "confirmation": {"sentence": said},
+        }:
+            return {"progress": f"{calls} calls", "agreement": number(mean), "note": str(said)}
+    raise SetupError(f"{file} is damaged. {_COMPOSE_AGAIN}")
+
+
 def _report(path: Path) -> HTMLResponse:
     """Answer with a report as it is now; a benchmark's is the one that was written."""
-    if not (path / EVENTS).exists() and not (path / _SEARCH).exists():
+    if not any((path / name).exists() for name in (EVENTS, _SEARCH, JUDGE)):
         if not (path / REPORT).exists():
             raise HTTPException(404, f"{path.name} has no report yet.")
         # It may hold anything, so it is no page of this server, which could read the others.

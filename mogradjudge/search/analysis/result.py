@@ -183,6 +183,8 @@ class SearchResult:
             "default": None if self.default is None else self.default.number,
             "confirmation": {
                 **plain(self.confirmation),
+                "bound": self.confirmation.bound,
+                "level": self.confirmation.level,
                 "sentence": self.confirmed(),
             },
             "selected": plain(self.selected),

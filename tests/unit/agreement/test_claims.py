@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
-from mogradjudge.agreement import cluster_test, detectable_difference
+from mogradjudge.agreement import Undefined, cluster_test, detectable_difference
 from mogradjudge.agreement.claims import claim
 
 CLEAR = 0.01 + 0.01 * np.random.default_rng(0).normal(size=40)
@@ -19,6 +22,21 @@ def test_a_small_difference_that_is_one_of_many_may_still_be_equivalent():
     assert alone.adjusted(0.2) == claim("x", cluster_test(CLEAR), p_value=0.2, bound=0.03)
     assert claim("x", cluster_test(CLEAR), bound=0.005).adjusted(0.2).verdict == "not established"
     assert claim("x", cluster_test(CLEAR)).adjusted(0.2).verdict == "not established"
+
+
+@given(st.lists(st.integers(-9, 90), min_size=6, max_size=10))
+def test_no_small_p_value_stands_beside_an_interval_with_0(values):
+    tested = cluster_test(values)
+    assert not isinstance(tested, Undefined)
+    found = claim("x", tested)
+    if tested.low <= 0 <= tested.high:
+        assert found.p_value >= max(0.05, tested.p_value) or not any(values)
+    else:
+        assert found.p_value == tested.p_value
+    outlier = claim("x", cluster_test([0.2, 0.0, 1.5, 0.2, 0.0, 0.6, 5.9, 3.0]))
+    assert outlier.p_value == pytest.approx(
+        ttest_1samp([0.2, 0, 1.5, 0.2, 0, 0.6, 5.9, 3], 0).pvalue
+    )
 
 
 def test_values_without_spread_show_no_equivalence():

@@ -245,6 +245,9 @@ def test_the_recorded_demo_replays_a_run_that_is_confirmed(tmp_path):
     sent = sum(row["calls"] for row in found["ledger"])
     assert sent == len(replies.read_text().splitlines())  # none is missing, none left over
     assert (tmp_path / "run" / "report.html").is_file()
+    texts = files("mogradjudge.demo.recorded") / "texts.jsonl"
+    status, _, err = call("evaluate", tmp_path / "run", texts)
+    assert status == 2 and "recorded replies" in err and "--lm" in err
 
 
 def test_another_mode_needs_prompts_that_were_not_recorded(tmp_path):

@@ -16,8 +16,10 @@ from mogradjudge import (
     judge_examples,
     rubric_objectives,
 )
+from mogradjudge.lm.ledger import Ledger
 from mogradjudge.optimize.events import (
     CritiqueWritten,
+    GateDecided,
     GradientWritten,
     QuestionSkipped,
     RaceEnded,
@@ -28,13 +30,14 @@ from mogradjudge.optimize.events import (
     StepStarted,
 )
 from mogradjudge.optimize.progress import (
-    JudgedTexts,
     event_lines,
     progress_bar,
     row_progress,
+    scoring_shown,
     spinner,
 )
 from mogradjudge.optimize.result import OptimizationResult
+from mogradjudge.programs.counting import texts_counted
 from mogradjudge.programs.evaluation import Agreement
 
 VALUES = {"coherence": 0.25, "fluency": None, "mean": 0.25}
@@ -109,6 +112,17 @@ def test_the_bar_says_what_a_step_is_at(said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("texts", [None, 12])
+def test_each_agreement_that_is_said_names_its_texts(texts):
+    none = {"coherence": 0, "fluency": 0}
+    decided = GateDecided(1, False, False, VALUES, VALUES, none, texts=texts)
+    for event in (SeedScored(VALUES, {}, none, none, none, calls=7), decided):
+        assert "validation texts" in event.describe()
+    assert ("first 12 validation" in decided.describe()) == (texts == 12)
+    ended = RunEnded("steps", seed_kept=False, agreement=VALUES, calls=9, split="confirmation")
+    assert "confirmation texts" in ended.describe()
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_bar_fits_the_terminal(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -117,7 +131,8 @@ def test_the_bar_fits_the_terminal(width, monkeypatch):
     with redirect_stderr(Screen()) as screen, progress_bar(MOGradConfig(), display=True) as tell:
         tell(SeedScored(VALUES, {}, none, none, none, calls=12345))
     *_, last = (line for line in screen.getvalue().splitlines() if "SSC steps" in line)
-    assert "0/6 mean 0.250, 12345 calls" in last and "left -:--:--" in last
+    part = "validation " if width > 60 else ""
+    assert f"0/6 {part}mean 0.250, 12345 calls" in last and "left -:--:--" in last
     assert ("0:00:00" in last) == (width > 80)
 
 
@@ -144,15 +159,40 @@ def test_work_is_shown_on_a_terminal_alone(capsys):
     assert "counting [bold]" in screen.getvalue()
 
 
+def judged(examples, rubric, threads=4):
+    engine = FunctionEngine(lambda _: in_chat({"coherence": 3, "fluency": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        judge = MultiCriteriaJudge(rubric, layout="separate")
+        judge_examples(judge, examples, rubric_objectives(rubric), threads)
+
+
 def test_texts_are_counted_from_all_threads():
     rubric, told = toy_rubric("coherence", "fluency"), []
     examples = toy_examples(rubric, 12)
-    engine = FunctionEngine(lambda _: in_chat({"coherence": 3, "fluency": 4}))
-    counting = JudgedTexts(12, lambda *each: told.append(each))
-    objectives = rubric_objectives(rubric)
-    with dspy.context(lm=fake_lm(engine), callbacks=[counting]):
-        judge_examples(MultiCriteriaJudge(rubric, layout="separate"), examples, objectives, 4)
-    assert told == [(done, 12) for done in range(1, 13)]
+    with texts_counted(13, lambda *each: told.append(each)):
+        judged([*examples, examples[0]], rubric)  # one is there twice
+    judged(examples, rubric)
+    assert told[-1] == (13, 13) and len(told) == 12
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_bar_counts_the_texts_of_a_race_and_keeps_the_price_where_it_fits(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    rubric = toy_rubric("coherence", "fluency")
+    ledger = Ledger()
+    none = {"coherence": 0, "fluency": 0}
+    with (
+        redirect_stderr(Screen()) as screen,
+        progress_bar(MOGradConfig(), display=True, ledger=ledger) as observe,
+    ):
+        observe(SeedScored(VALUES, {}, none, none, none, calls=7))
+        with scoring_shown("step 1, race", 4):
+            judged(toy_examples(rubric, 2), rubric)
+            judged(toy_examples(rubric, 4)[2:], rubric)
+    *_, last = (line for line in screen.getvalue().splitlines() if "SSC steps" in line)
+    assert "step 1, race: 4 of 4 texts" in last and "left -:--:--" in last
+    assert ("mean 0.250, 0 calls" in last) == (columns > 80)
 
 
 class Notebook:

@@ -45,7 +45,7 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import rubric_objectives
 from mogradjudge.optimize.archive import best_ones, parent_of
 from mogradjudge.optimize.config import MOGradConfig
-from mogradjudge.optimize.confirmation import confirmed, documents_needed
+from mogradjudge.optimize.confirmation import Confirmation, confirmed, documents_needed
 from mogradjudge.optimize.datasets import examples_of
 from mogradjudge.optimize.difference import Difference, difference_between
 from mogradjudge.optimize.events import (
@@ -947,6 +947,28 @@ def test_steps_from_the_archive_are_raced_against_what_they_rewrote(proposals):
         agreements[step.step] = step.proposed
 
 
+def measured(error, value, look=1, documents=20):
+    reach = student.ppf(0.975, documents - 1) * error
+    is_clear = value > student.ppf(1 - 0.1 / look, documents - 1) * error
+    return Confirmation(
+        "confirmed" if is_clear else "not confirmed",
+        *(2 * [Agreement.unmeasured(("tone",))]),
+        *(value, (value - reach, value + reach), documents, 2 * documents),
+        look=look,
+    )
+
+
+@given(st.floats(0.01, 1), st.floats(-1, 1), st.integers(1, 4), st.integers(2, 19))
+def test_the_bound_that_is_said_is_above_0_where_the_verdict_is_confirmed(
+    error, value, look, documents
+):
+    confirmation = measured(error, value, look, documents)
+    assert (confirmation.bound > 0) == (confirmation.verdict == "confirmed")
+    assert f"{confirmation.bound:+z.3f}" in confirmation.describe()
+    stored = confirmation.as_dict()
+    assert (stored["bound"], stored["level"]) == (confirmation.bound, 1 - 0.1 / look)
+
+
 # Where nothing can be confirmed
 
 
@@ -957,6 +979,11 @@ def test_a_gain_that_is_not_confirmed_is_corrected_for_the_choice():
     assert corrected <= few.selection.best.mean - few.selection.seed.mean
     assert f"{corrected:+.3f}" in few.confirmation.describe()
     assert few.as_dict()["confirmation"]["corrected"] == corrected
+
+
+def test_no_gain_that_is_left_is_not_called_a_gain():
+    gains = [Confirmation("too few documents", corrected=it).describe() for it in (0.0, 0.02)]
+    assert ["0.0" in words for words in gains] == [False, True]
 
 
 def test_many_equal_candidates_gain_about_nothing_after_the_correction():

@@ -188,8 +188,10 @@ def test_the_held_out_texts_decide_and_the_validation_texts_are_optimistic(run_d
     assert found.sentence.startswith("On 18 held-out test texts of 18 documents")
     assert any("optimistic" in note and "validation" in note for note in found.notes)
     blind = judge_run(toy_run(tmp_path / "blind", test=False))
-    assert blind.word == "not established"
-    assert "No held-out texts" in blind.sentence
+    assert (blind.word, blind.sentence) == (
+        "not confirmed",
+        read_json(tmp_path / "blind" / "result.json", "")["confirmation"]["sentence"],
+    )
     assert "optimistic" in blind.sentence
     text = page_of(run_dir).text
     assert text.index("Held-out test texts") < text.index("Validation texts (optimistic)")
@@ -222,6 +224,14 @@ def test_both_means_are_over_the_criteria_that_both_ends_have(run_dir):
     gap = found.final.by_criterion["mean"].value - found.seed.by_criterion["mean"].value
     assert found.claims["mean"].estimate == pytest.approx(gap)
     assert "without coherence" in verdict(run, {"test": found}).sentence
+
+
+def test_on_the_confirmation_texts_the_mean_has_the_confirmations_test_alone(run_dir):
+    run = read_run(run_dir)
+    texts = {(step, "confirmation"): run.texts(step, "test") for step in (0, run.best)}
+    found = ends(dataclasses.replace(run, scored={**run.scored, **texts}), "confirmation")
+    assert set(found.claims) == set(run.criteria)
+    assert "mean" in ends(run, "test").claims
 
 
 def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
@@ -474,7 +484,8 @@ def test_the_result_is_shown_as_a_share_of_the_raters_ceiling(tmp_path):
         for name in run.criteria:
             assert shares[name].value == ceilings[name]["share"]
             assert f"{ceilings[name]['share']:.3f}" in text
-    assert f"{run.ceilings('test')[run.criteria[0]]['perfect_judge']:.3f}" in text
+    said = f"{run.ceilings('test')[run.criteria[0]]['perfect_judge']:.3f} on"
+    assert said in text[: text.index("Validation texts (optimistic)")]  # with its own texts
 
 
 @pytest.mark.usefixtures("undrawn")

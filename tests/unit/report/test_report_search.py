@@ -13,7 +13,7 @@ from mogradjudge.files import read_json, to_json
 from mogradjudge.report import write_report
 from mogradjudge.search import SearchSpace, search
 from mogradjudge.search.analysis.load import read_search
-from mogradjudge.search.analysis.verdict import verdict
+from mogradjudge.search.analysis.verdict import best_minus_default, verdict
 from report_runs import Parsed
 
 
@@ -80,6 +80,10 @@ def test_the_report_of_a_search_has_its_verdict_trials_and_figures(searched):
     path = write_report(out)
     page = Parsed(path.read_text("utf-8"))
     assert verdict(found) in page.text
+    word = (
+        found.confirmation.verdict if found.confirmation.seed else best_minus_default(found).verdict
+    )
+    assert word.capitalize() in page.text
     assert page.text.index("Verdict") < page.text.index("Trials")
     assert {each.name for each in (out / "figures").iterdir()} >= {"front.svg", "effects.svg"}
     rows = sum(each.get("scope") == "row" and each.get("class") == "n" for _, each in page.tags)

@@ -9,12 +9,15 @@ import time
 import pytest
 from starlette.testclient import TestClient
 
+from mogradjudge import MultiCriteriaJudge
 from mogradjudge.errors import SetupError
 from mogradjudge.optimize.events import ResultConfirmed, RunResumed, StepEnded
+from mogradjudge.programs.saving import save_judge
+from mogradjudge.report import write_report
 from mogradjudge.web import overview
 from mogradjudge.web.overview import Overview
 from mogradjudge.web.server import application
-from report_runs import told, toy_run, written
+from report_runs import RUBRIC, told, toy_run, written
 
 
 @pytest.fixture
@@ -56,6 +59,34 @@ def test_a_report_is_made_of_what_is_there_now_and_the_folder_stays_as_it_is(fol
     assert "<h1>" in web.get("/report?%3Cb%3Eann/run").text
     assert web.get("/report?bench").text == "<p>the benchmark</p>"
     assert sorted(path.name for path in run.iterdir()) == before
+
+
+def test_composed_and_calibrated_judges_are_listed_and_shown(folder):
+    judge = MultiCriteriaJudge(RUBRIC)
+    save_judge(judge, folder / "composed")
+    save_judge(judge, folder / "calibrated")
+    point = {"calls": 1, "layout": "combined", "agreement": dict.fromkeys(RUBRIC.names, 0.25)}
+    point |= {"mean": 0.25}
+    composed = {
+        "front": [point],
+        "chosen": point,
+        "sections": dict.fromkeys(RUBRIC.names, "initial"),
+        "confirmation": {"verdict": "confirmed", "sentence": "Confirmed: <so it is>."},
+        "calls": 1234,
+    }
+    (folder / "composed" / "compose.json").write_text(json.dumps(composed))
+    web = let_in(folder)
+    rows = web.get("/rows").text
+    assert "1234 calls" in rows and "0.250" in rows and "&lt;so it is&gt;" in rows
+    for name in ("composed", "calibrated"):
+        assert f'href="/report?{name}"' in rows
+        page = web.get(f"/report?{name}").text
+        assert f"### Criterion: {RUBRIC.names[0]}" in page
+        assert ("&lt;so it is&gt;" in page) == (name == "composed")
+    (folder / "composed" / "compose.json").write_text('{"front": []}')
+    assert "compose.json is damaged" in web.get("/rows").text
+    with pytest.raises(SetupError, match=r"compose\.json"):
+        write_report(folder / "composed")
 
 
 @pytest.mark.parametrize(
