@@ -272,7 +272,7 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     _, out, err = call(*words, "-v")
     lines = err.splitlines()
     events = [json.loads(line) for line in (tmp_path / "run/events.jsonl").read_text().splitlines()]
-    others = ("Info", "The run is kept", "Texts: ", "Calls: ")
+    others = ("Info", "The run is kept", "Texts: ", "Calls: ", "Too few")
     told = [line for line in lines if not line.startswith(others)]
     assert len(told) == len(events)
     for what in ("Optimizing", "Critique on", "Gradient on", "judges['all'], ", "Stopped"):
@@ -283,7 +283,7 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
 def test_a_log_gets_headlines_and_no_bar(table, server, tmp_path):
     _, _, err = call(*words_for("compile", table, server, tmp_path))
     firsts = [line.split()[0] for line in err.splitlines()]
-    assert firsts == ["Texts:", "Calls:", "Initial", "Step", "Stopped"]
+    assert firsts == ["Texts:", "Calls:", "Too", "Initial", "Step", "Stopped"]
     assert ESCAPE not in err
 
 

@@ -796,7 +796,8 @@ def test_observers_hear_the_run_in_order_and_every_event_is_json_and_a_sentence(
     for event in events:
         assert json.loads(json.dumps(as_json(event), allow_nan=False))["event"]
         assert event.describe()
-    assert events[-1] == RunEnded("steps", False, result.final_agreement.as_dict(), result.calls)
+    final = result.final_agreement.as_dict()
+    assert events[-1] == RunEnded("steps", False, final, result.calls, "validation")
 
 
 def test_the_events_tell_what_became_of_each_text():

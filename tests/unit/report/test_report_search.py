@@ -80,10 +80,9 @@ def test_the_report_of_a_search_has_its_verdict_trials_and_figures(searched):
     path = write_report(out)
     page = Parsed(path.read_text("utf-8"))
     assert verdict(found) in page.text
-    word = (
-        found.confirmation.verdict if found.confirmation.seed else best_minus_default(found).verdict
-    )
-    assert word.capitalize() in page.text
+    claim = best_minus_default(found)
+    is_tested = not found.confirmation.seed and claim.estimate is not None
+    assert (claim.verdict if is_tested else "not confirmed").capitalize() in page.text
     assert page.text.index("Verdict") < page.text.index("Trials")
     assert {each.name for each in (out / "figures").iterdir()} >= {"front.svg", "effects.svg"}
     rows = sum(each.get("scope") == "row" and each.get("class") == "n" for _, each in page.tags)
