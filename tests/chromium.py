@@ -30,6 +30,10 @@ def find_chromium() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
+class Navigated(AssertionError):
+    """The page was replaced by another one in the middle of a call."""
+
+
 class Page:
     """One tab; ``events`` keeps all that the browser told."""
 
@@ -56,7 +60,8 @@ class Page:
             if answer.get("id") != self._number:
                 self.events.append(answer)
             elif "error" in answer:
-                raise AssertionError(f"{method}: {answer['error']}")
+                gone = "navigated" in answer["error"]["message"]
+                raise (Navigated if gone else AssertionError)(f"{method}: {answer['error']}")
             else:
                 return answer["result"]
 
@@ -77,7 +82,10 @@ class Page:
             assert time.monotonic() < deadline, "the page does not load"
 
     def js(self, expression: str) -> object:
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        try:
+            found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        except Navigated:  # another page came while it was asked
+            return self.js(expression)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
