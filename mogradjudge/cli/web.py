@@ -62,7 +62,7 @@ def address_options(port: int) -> Decorator:
 @click.option("--max-chars", type=click.IntRange(1), default=100_000, show_default=True,
               help="Most characters of an input.")  # fmt: skip
 @click.option("--max-waiting", type=click.IntRange(1), default=1000, show_default=True,
-              help="Most texts of all requests together; more are refused.")  # fmt: skip
+              help="Most texts, and requests to read, at a time; more are refused.")  # fmt: skip
 @output_options
 def serve_command(judge: str, host: str, port: int, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Rate texts over HTTP with the saved judge JUDGE: POST /rate.

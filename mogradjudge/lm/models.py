@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import PureWindowsPath
 from typing import Any
 
 import dspy
@@ -101,6 +102,17 @@ def names_server(model: str) -> bool:
     """Say whether the environment names a server for a model, in the variables of litellm."""
     provider = model.partition("/")[0].upper()
     return any(os.environ.get(f"{provider}_{end}") for end in ("API_BASE", "BASE_URL"))
+
+
+def without_folder(model: str) -> str:
+    """Return a model's name as strangers may read it: of a file, no folder of this machine.
+
+    >>> without_folder("local//home/ann/judge.gguf"), without_folder("openai/org/judge")
+    ('local/judge.gguf', 'openai/org/judge')
+    """
+    place = next((it for it in (_LOCAL, RECORDED) if model.startswith(it)), "")
+    is_file = place and not model.startswith(f"{_LOCAL}hf:")
+    return place + PureWindowsPath(model).name if is_file else model  # \ and / part folders
 
 
 def adapter_for(lm: dspy.LM) -> dspy.Adapter:
