@@ -347,6 +347,7 @@ def test_ratings_by_a_rubric_with_a_column_for_each_rater_are_read_by_it(tmp_pat
     first = load_examples(kept.out, rubric)[0]
     assert (first.human_tone, first.style) == (1.5, 0)
     assert {rating.rater for rating in first.single_ratings} == {"ann", "dora"}
+    assert "rater = " not in pages(kept, "ann").get("/").text  # the rubric stays as it is
     wide = tmp_path / "wide.csv"
     wide.write_text(f"reply,rater,why,style,{','.join(columns)}\na,x,,1,3,5\n")
     assert load_examples(wide, rubric)[0].human_tone == 4
