@@ -14,10 +14,7 @@ from mogradjudge.judge.predictor import saved_manifest
 from mogradjudge.judge.scores import JudgeSettings
 
 _LARGEST_FILE = 50_000_000  # bytes
-_NOTE, _OWN_SERVER = (
-    "mogradjudge",
-    "own_server",
-)  # beside DSPy's versions in the metadata, where DSPy ignores it
+_NOTE = "mogradjudge"  # beside DSPy's versions in the metadata, where DSPy ignores it
 
 
 def saved_judge(path: Path) -> dict[str, Any]:
@@ -67,7 +64,7 @@ def note_model(path: Path, model: str | None, *, own_server: bool = False) -> No
 
     state = orjson.loads(path.read_bytes())
     note = {"model": model, "version": version("mogradjudge")}
-    state["metadata"][_NOTE] = {**note, **({_OWN_SERVER: True} if own_server else {})}
+    state["metadata"][_NOTE] = {**note, **({"own_server": True} if own_server else {})}
     layout = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE  # as DSPy writes it
     path.write_bytes(orjson.dumps(state, option=layout))
 
