@@ -230,6 +230,7 @@ def _read(data: str, path: str, options: Mapping[str, Any]) -> _Reading:
     from mogradjudge.criteria.rubric import read_text
     from mogradjudge.data import load_examples
     from mogradjudge.data.draft import table_of
+    from mogradjudge.data.ratings import rubric_for
 
     reading, how = _Reading(), reading_of(options)
     try:
@@ -245,7 +246,8 @@ def _read(data: str, path: str, options: Mapping[str, Any]) -> _Reading:
         return reading
     if checked is None or checked.rubric is None:
         return reading
-    whole, part = checked.rubric, _within(checked.rubric, header)
+    whole = rubric_for(checked.rubric, header)
+    part = _within(whole, header)
     # What a table has is read even if it lacks a column, and what can be even if a cell cannot.
     for rubric, bad in ((whole, how), (part, how), (part, replace(how, skip_bad=True))):
         if rubric is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -102,7 +102,8 @@ def model_of(
         whose: What the judge is called, if there is one.
 
     Raises:
-        SetupError: If none is chosen, and the judges do not name one, and the same.
+        SetupError: If none is chosen, and the judges do not name one, and the same, or had a server
+            of their own that is not given.
     """
     import dspy
 
@@ -110,10 +111,24 @@ def model_of(
 
     names = ("api_base", "temperature", "max_tokens", "timeout")
     saved = [*dict.fromkeys(judge.model for judge in judges)]
+    if not (options["lm"] or options["api_base"]):
+        _check_no_server(judges)
     model = _model(options["lm"], saved, whose if len(judges) == 1 else "Each judge")
     lm = make_lm(model, *(options[name] for name in names))
     context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
     return context
+
+
+def _check_no_server(judges: Iterable[MultiCriteriaJudge]) -> None:
+    """Check that no text goes to a provider in place of the server that a judge was made with."""
+    from mogradjudge.lm.models import names_server
+
+    for judge in judges:
+        if judge.own_server and not names_server(judge.model or ""):
+            raise SetupError(
+                f"The judge was made with {judge.model} on a server of its own, whose address is "
+                "not saved. Give --api-base URL, or --lm to use another model."
+            )
 
 
 def _model(chosen: str | None, saved: Sequence[str | None], whose: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def address_options(port: int) -> Decorator:
 @click.option("--max-chars", type=click.IntRange(1), default=100_000, show_default=True,
               help="Most characters of an input.")  # fmt: skip
 @click.option("--max-waiting", type=click.IntRange(1), default=1000, show_default=True,
-              help="Most texts of all requests together; more are refused.")  # fmt: skip
+              help="Most texts, and requests to read, at a time; more are refused.")  # fmt: skip
 @output_options
 def serve_command(judge: str, host: str, port: int, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Rate texts over HTTP with the saved judge JUDGE: POST /rate.
@@ -144,12 +145,23 @@ def label_command(
     read = Rubric.from_toml(rubric)
     beside = Path(data).with_suffix(".labels.csv")  # where paths of images begin
     file = Path(out or (beside if read.images else beside.name))
-    taken = SetupError(f"Another process writes {file}. Use its page, or give another --out.")
-    with locked(file.with_name(f"{file.name}.lock"), taken):
+    with _locked(file):
         labels = Labels.of(data, read, file)
         note(f"{len(labels.texts)} texts; the ratings are in {file}.")
         routes, token = Labelling(labels, rater).routes, secrets.token_urlsafe()
         _answer(routes, host, port, token, pages=True, as_json=as_json)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Keep other processes from writing a file; no lock is left behind."""
+    lock = file.with_name(f"{file.name}.lock")
+    taken = SetupError(f"Another process writes {file}. Use its page, or give another --out.")
+    with locked(lock, taken):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _answer(

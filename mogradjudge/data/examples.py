@@ -16,10 +16,12 @@ from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.inputs import input_values, notes_on_conversations, texts_of
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
 from mogradjudge.data.ratings import (
+    RATER,
     Columns,
     merged,
     one_rating_a_row,
     raters_in_one_list,
+    rubric_for,
     source_of,
 )
 from mogradjudge.data.scores import read_scores
@@ -75,11 +77,12 @@ def load_examples(
     """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SetupError(f"`limit` must be >= 1, got {limit!r}.")
-    humans = [column for criterion in rubric.criteria for column in criterion.columns]
-    comments = [criterion.comment for criterion in rubric.criteria]
-    labels = [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
-    wanted = (*rubric.columns, *labels, *([keep] if keep else []))
+    by_row = [it.human for it in rubric.criteria if it.raters and require_human]
+    by_row += [RATER] if by_row else []
+    wanted = (*rubric.columns, *_labels_of(rubric), *by_row, *([keep] if keep else []))
     table = read_table(str(source), wanted, limit, options)
+    rubric = rubric_for(rubric, table.columns)
+    labels = _labels_of(rubric)
     keep = keep if keep in table.columns else None
     table = unnested(table, rubric.columns, tuple(labels))
     if require_human:
@@ -102,6 +105,13 @@ def load_examples(
         dspy.Example(dict(zip(columns, row, strict=True))).with_inputs(*rubric.inputs)
         for row in zip(*columns.values(), strict=True)
     ]
+
+
+def _labels_of(rubric: Rubric) -> list[str]:
+    """Return the columns of what people say of a text."""
+    humans = [column for criterion in rubric.criteria for column in criterion.columns]
+    comments = [criterion.comment for criterion in rubric.criteria]
+    return [*humans, *(name for name in (*comments, rubric.group, rubric.rater) if name)]
 
 
 def _has_repeats(table: Table, rubric: Rubric, keep: str | None) -> bool:

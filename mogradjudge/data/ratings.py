@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +18,9 @@ from mogradjudge.data.batches import BadRow, Row
 from mogradjudge.data.tables import Table
 
 logger = logging.getLogger(__name__)
+
+RATER = "rater"
+"""The column of raters in ratings by hand, where the rubric names none."""
 
 Columns: TypeAlias = dict[str, Sequence[Any]]
 
@@ -34,6 +38,28 @@ class Rating(NamedTuple):
     rater: str
     criterion: str
     score: float
+
+
+def rubric_for(rubric: Rubric, columns: Collection[str]) -> Rubric:
+    """Return the rubric by which a table with these columns is read.
+
+    Where it has no column of a rater, but a row for each rating, as `label` writes it, the scores
+    stand in `Criterion.human` and the raters in `RATER`.
+
+    Example:
+        >>> from mogradjudge.criteria import Criterion
+        >>> rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", raters=["ann", "bob"])])
+        >>> rubric_for(rubric, ("text", "rater", "human_tone")).rater
+        'rater'
+        >>> rubric_for(rubric, ("text", "rater", "ann", "bob")).rater
+    """
+    wide = [it for it in rubric.criteria if it.raters]
+    others = {column for it in wide for column in it.raters if column != it.human}
+    needed = {RATER, *(it.human for it in wide)}
+    if not wide or RATER in rubric.columns or others & {*columns} or not needed <= {*columns}:
+        return rubric
+    criteria = tuple(replace(it, raters=()) for it in rubric.criteria)
+    return replace(rubric, criteria=criteria, rater=RATER)
 
 
 def raters_in_one_list(table: Table, rubric: Rubric) -> Table:

@@ -210,8 +210,7 @@ def find_missing(table: Table, required: Sequence[str], findings: Findings) -> N
     if not table.columns:
         return  # no row could be read
     if missing := [name for name in required if name not in table.columns]:
-        near = chain(*(difflib.get_close_matches(name, table.columns, 1) for name in missing))
-        hint = " or ".join(repr(name) for name in dict.fromkeys(near))
+        hint = similar(missing, table.columns)
         findings.add_line(
             f"the table has no column {', '.join(map(repr, missing))}"
             f"{f' (did you mean {hint}?)' if hint else ''}. "
@@ -219,6 +218,17 @@ def find_missing(table: Table, required: Sequence[str], findings: Findings) -> N
         )
     elif not table.rows:
         raise SetupError(f"{table.source} has columns but no rows.")
+
+
+def similar(missing: Iterable[str], names: Iterable[object]) -> str:
+    """Return the names that are like the missing ones, for an error; empty if none is.
+
+    >>> similar(["Question"], ["answer", "QUESTION"])
+    "'QUESTION'"
+    """
+    known = {str(name).casefold(): name for name in names}
+    near = chain(*(difflib.get_close_matches(name.casefold(), known, 1) for name in missing))
+    return " or ".join(repr(known[name]) for name in dict.fromkeys(near))
 
 
 def is_blank(text: str) -> bool:

@@ -11,7 +11,7 @@ import dspy
 
 from mogradjudge.criteria import Rubric
 from mogradjudge.data.conversations import fault_of, transcript
-from mogradjudge.data.tables import is_blank
+from mogradjudge.data.tables import is_blank, similar
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import NamedImage, NoImage, read_image
 
@@ -40,7 +40,9 @@ def read_inputs(inputs: Mapping[str, object], rubric: Rubric, *, local: bool = T
         {'reply': '42'}
     """
     if missing := [name for name in rubric.inputs if name not in inputs]:
-        raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.")
+        hint = similar(missing[:1], inputs)
+        advice = f" Write {missing[0]!r} in place of {hint}." if hint else ""
+        raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.{advice}")
     return {
         name: _image(name, inputs[name], local=local)
         if name in rubric.images

@@ -22,7 +22,7 @@ from mogradjudge.judge.notebook import Shown
 from mogradjudge.judge.predictor import ScorePredict, warned_once
 from mogradjudge.judge.rate import Rating
 from mogradjudge.judge.reply import field_by_field
-from mogradjudge.judge.saved import note_model, noted_model, saved_judge, settings_of
+from mogradjudge.judge.saved import note_model, noted_model, noted_server, saved_judge, settings_of
 from mogradjudge.judge.scores import (
     JudgeSettings,
     NotApplicable,
@@ -31,6 +31,7 @@ from mogradjudge.judge.scores import (
     scope_of,
 )
 from mogradjudge.lm.dspy_internals import messages_of
+from mogradjudge.lm.models import has_own_server
 from mogradjudge.lm.quoting import quote
 from mogradjudge.lm.refusals import TopLogprobs
 from mogradjudge.settings import Layout, ScoreRule
@@ -87,6 +88,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         self.rubric = rubric
         self.settings = JudgeSettings(layout, score_rule, n, rationale, fallback)
         self.model: str | None = None
+        self.own_server = False
         self._logprobs = TopLogprobs()
         self.judges = {
             _path(group, rubric): ScorePredict(rubric, group, self.settings)
@@ -223,7 +225,9 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
         super().save(path, *options, **more)
         if Path(path).suffix == ".json":
             lm = next(iter(self.judges.values())).lm or dspy.settings.lm
-            note_model(Path(path), getattr(lm, "model", None) or self.model)
+            model = getattr(lm, "model", None)
+            own_server = has_own_server(lm) if model else self.own_server
+            note_model(Path(path), model or self.model, own_server=own_server)
 
     def load_state(self, state: Mapping[str, Any], *, allow_unsafe_lm_state: bool = False) -> None:
         """Restore a saved state; see `ScorePredict.load_state`.
@@ -240,7 +244,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             )
         with warned_once():  # DSPy loads each predictor twice, first as a trial
             super().load_state(state, allow_unsafe_lm_state=allow_unsafe_lm_state)
-        self.model = noted_model(state)
+        self.model, self.own_server = noted_model(state), noted_server(state)
 
     def _calls(self) -> list[Call]:
         logprobs = self._logprobs if self.settings.score_rule == "expected" else None

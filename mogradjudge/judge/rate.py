@@ -12,6 +12,7 @@ import dspy
 from mogradjudge.concurrency import in_parallel
 from mogradjudge.criteria import Group, Rubric
 from mogradjudge.data import key_of
+from mogradjudge.data.tables import similar
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.judge.cells import RATIONALE, Added, Cells, cells_of, prefix_of
 from mogradjudge.judge.scores import Unscored
@@ -155,7 +156,10 @@ def _columns(rubric: Rubric, names: Group) -> dict[str, str]:
         known = [it for it in (column, name) if it in names]
         if not known:
             other = "" if name == column else f" and none {name!r}"
-            raise SetupError(f"The table has no column {column!r}{other}; it has {list(names)}.")
+            hint = f" (did you mean {near}?)" if (near := similar([column], names)) else ""
+            raise SetupError(
+                f"The table has no column {column!r}{other}{hint}; it has {list(names)}."
+            )
         columns[name] = known[0]
     return columns
 

@@ -55,12 +55,16 @@ def settings_of(saved: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def note_model(path: Path, model: str | None) -> None:
-    """Add the model's name, and this package's version, to a judge that DSPy has saved as JSON."""
+def note_model(path: Path, model: str | None, *, own_server: bool = False) -> None:
+    """Add the model's name, and this package's version, to a judge that DSPy has saved as JSON.
+
+    Of a server of one's own only that there was one is noted: its address may hold secrets.
+    """
     import orjson
 
     state = orjson.loads(path.read_bytes())
-    state["metadata"][_NOTE] = {"model": model, "version": version("mogradjudge")}
+    note = {"model": model, "version": version("mogradjudge")}
+    state["metadata"][_NOTE] = {**note, **({"own_server": True} if own_server else {})}
     layout = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE  # as DSPy writes it
     path.write_bytes(orjson.dumps(state, option=layout))
 
@@ -75,3 +79,15 @@ def noted_model(state: Mapping[str, Any]) -> str | None:
         case {"mogradjudge": {"model": str(model)}} if "://" not in model:  # a name, no address
             return model
     return None
+
+
+def noted_server(state: Mapping[str, Any]) -> bool:
+    """Say whether a judge was saved with a model on a server of one's own.
+
+    >>> noted_server({"metadata": {"mogradjudge": {"model": "openai/judge", "own_server": True}}})
+    True
+    """
+    match state.get("metadata"):
+        case {"mogradjudge": {"own_server": True}}:
+            return True
+    return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from pathlib import PureWindowsPath
+from typing import Any
 
 import dspy
 
@@ -84,6 +86,33 @@ def _server(model: str, api_base: str | None) -> dict[str, str]:
         # Clients insist on a key; servers of one's own do not.
         return {"api_base": api_base, "api_key": "none"}
     return {"api_base": api_base}
+
+
+def has_own_server(lm: Any) -> bool:
+    """Say whether an LM's calls go to an address that was given, not to its provider's usual one.
+
+    >>> has_own_server(make_lm("openai/judge", "http://localhost:8000/v1"))
+    True
+    """
+    own = getattr(lm, "kwargs", {})
+    return bool(own.get("api_base") or own.get("base_url")) or names_server(lm.model)
+
+
+def names_server(model: str) -> bool:
+    """Say whether the environment names a server for a model, in the variables of litellm."""
+    provider = model.partition("/")[0].upper()
+    return any(os.environ.get(f"{provider}_{end}") for end in ("API_BASE", "BASE_URL"))
+
+
+def without_folder(model: str) -> str:
+    """Return a model's name as strangers may read it: of a file, no folder of this machine.
+
+    >>> without_folder("local//home/ann/judge.gguf"), without_folder("openai/org/judge")
+    ('local/judge.gguf', 'openai/org/judge')
+    """
+    place = next((it for it in (_LOCAL, RECORDED) if model.startswith(it)), "")
+    is_file = place and not model.startswith(f"{_LOCAL}hf:")
+    return place + PureWindowsPath(model).name if is_file else model  # \ and / part folders
 
 
 def adapter_for(lm: dspy.LM) -> dspy.Adapter:

@@ -52,7 +52,7 @@ class _LMState:
     """Replaces an LM in a copy that is only saved."""
 
     def __init__(self, state: dict[str, Any]) -> None:
-        self.state, self.model = state, state.get("model")
+        self.state, self.kwargs, self.model = state, state, state.get("model")
 
     def dump_state(self) -> dict[str, Any]:
         return self.state

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS
+from mogradjudge.criteria import Rubric
 from mogradjudge.data.conversations import transcript
 from mogradjudge.lm.images import NamedImage
 from mogradjudge.report.write import render
@@ -86,6 +87,7 @@ class Labelling:
             comments=labels.comments,
             said=labels.said(rater, key),
             before=order[place - 1] if place else None,
+            keys=_keys(labels.rubric),
             done=len(order) - len(open_ones),
             total=len(order),
         )
@@ -108,6 +110,12 @@ def _next(order: Sequence[str], open_ones: Set[str], after: str | None) -> str |
     """Return the first open text after another one; those before it come last."""
     place = order.index(after) + 1 if after in order else 0
     return next((key for key in (*order[place:], *order) if key in open_ones), None)
+
+
+def _keys(rubric: Rubric) -> set[int]:
+    """Return the scores that a key can give."""
+    scales = [it.scale for it in rubric.criteria if it.scale.width <= 10]  # others have a field
+    return {score for scale in scales for score in scale.values} & {*range(10)}
 
 
 def _turns(text: str) -> list[tuple[str, str]]:

@@ -19,13 +19,13 @@ from mogradjudge.data import check_columns, stream_table
 from mogradjudge.data.delimited import guarded, unguarded
 from mogradjudge.data.faults import Fault, Findings
 from mogradjudge.data.inputs import read_images
+from mogradjudge.data.ratings import RATER
 from mogradjudge.data.tables import Table, is_blank
 from mogradjudge.errors import SetupError
 from mogradjudge.files import write_text
 from mogradjudge.hashing import digest
 from mogradjudge.lm.images import NamedImage, read_image
 
-_RATER = "rater"  # the column, where the rubric names none
 _LONGEST_COMMENT = 10_000
 
 
@@ -63,7 +63,7 @@ class Labels:
     def __init__(self, texts: Sequence[Mapping[str, Any]], rubric: Rubric, out: Path) -> None:
         self.rubric, self.out = rubric, out
         group = [rubric.group] if isinstance(rubric.group, str) else []
-        self.rater = rubric.rater or _RATER
+        self.rater = rubric.rater or RATER
         self.columns = tuple(dict.fromkeys((*rubric.columns, *group)))
         self.humans = {criterion.name: criterion.human for criterion in rubric.criteria}
         self.comments: dict[str, str] = {}
@@ -200,11 +200,6 @@ class Labels:
         if twice := sorted({name for name in columns if columns.count(name) > 1}):
             raise SetupError(
                 f"The ratings would have two columns {twice[0]!r}. Rename one of them."
-            )
-        if wide := [it.name for it in self.rubric.criteria if it.raters]:
-            raise SetupError(
-                f"`raters` of {wide[0]!r} names a column for each rater, and the ratings get a row "
-                "for each. Give a copy of the rubric without `raters`."
             )
 
     def _written(self) -> str:

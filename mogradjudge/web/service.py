@@ -7,6 +7,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import count
 from typing import Any, TypeVar
 
 import dspy
@@ -25,6 +26,7 @@ from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.images import LARGEST_IMAGE
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.lm.metering import booked
+from mogradjudge.lm.models import without_folder
 from mogradjudge.lm.quoting import reason_of
 from mogradjudge.programs.identity import digest_of_program
 from mogradjudge.web.server import body_of
@@ -32,6 +34,7 @@ from mogradjudge.web.server import body_of
 T = TypeVar("T")
 
 _MOST_BYTES = 20_000_000  # of a request, which is read into memory
+_MOST_BODIES = 16  # that are read at a time
 _REFUSALS = (400, 401, 403, 408, 413, 422, 500, 502, 503)
 
 
@@ -40,7 +43,8 @@ class Limits:
     """What a service takes.
 
     ``items`` in a request, ``characters`` in an input, ``calls`` in flight and ``rpm``: calls in 60
-    seconds, and ``waiting``: texts of all requests together; more are refused.
+    seconds, and ``waiting``: texts of all requests together, and requests whose body is awaited;
+    more are refused.
     """
 
     items: int = 100
@@ -57,16 +61,18 @@ class Service:
     judge: MultiCriteriaJudge
     limits: Limits = field(default_factory=Limits)
     waiting: int = 0
+    bodies: int = 0
 
     def __post_init__(self) -> None:
         """Take the LM and the adapter, without a cache and a history of prompts."""
         lm = dspy.settings.lm.copy(cache=False)
         self._settings = {"lm": lm, "adapter": dspy.settings.adapter, "disable_history": True}
+        self._reading = asyncio.Semaphore(_MOST_BODIES)
         self._free = asyncio.Semaphore(self.limits.calls)
         self._ledger = Ledger(None, self.limits.calls, self.limits.rpm)
         self._health = {
             "status": "ok",
-            "model": lm.model,
+            "model": without_folder(lm.model),
             "judge": digest_of_program(self.judge),
             "criteria": list(self.judge.rubric.names),
             "version": version("mogradjudge"),
@@ -95,8 +101,8 @@ class Service:
         # A character takes at most 6 bytes of JSON (\\uXXXX), or 12 as two surrogates.
         most = limits.items * (len(names) * (limits.characters * 12 + 100) + 100)
         images = LARGEST_IMAGE * 4 // 3 if self.judge.rubric.images else 0  # of all, as base64
-        body = await body_of(request, min(most, _MOST_BYTES) + images)
-        rows = self._rows(body if isinstance(body, list) else [body])
+        body = await self._body(request, min(most, _MOST_BYTES) + images)
+        rows = self._rows(body)
         readable = [row for row in rows if not isinstance(row, HTTPException)]
         if self.waiting + len(readable) > limits.waiting:
             raise HTTPException(503, f"{self.waiting} texts are waiting. Send these later.")
@@ -109,6 +115,17 @@ class Service:
         finally:
             self.waiting -= len(readable)
         return JSONResponse(cells if isinstance(body, list) else cells[0])
+
+    async def _body(self, request: Request, most_bytes: int) -> Any:
+        """Read a request's body when it is its turn: bodies that arrive fill the memory."""
+        if self.bodies >= self.limits.waiting:
+            raise HTTPException(503, f"{self.bodies} requests are waiting. Send this one later.")
+        self.bodies += 1
+        try:
+            async with self._reading:
+                return await body_of(request, most_bytes)
+        finally:
+            self.bodies -= 1
 
     async def _rated(
         self, request: Request, rows: Sequence[Inputs | HTTPException], readable: Sequence[Inputs]
@@ -126,31 +143,34 @@ class Service:
     def _booked(self) -> AbstractContextManager[None]:
         return booked(self._ledger, "judge", self.judge.rubric.names)
 
-    def _rows(self, items: list[Any]) -> list[Inputs | HTTPException]:
+    def _rows(self, body: Any) -> list[Inputs | HTTPException]:
         """Return the items' inputs, or why they cannot be rated; one of them can."""
+        is_list = isinstance(body, list)
+        items = body if is_list else [body]
         if not 1 <= len(items) <= self.limits.items:
             raise HTTPException(
                 413 if items else 422,
                 f"A list must have 1 to {self.limits.items} items, got {len(items)}.",
             )
-        rows = [self._row(number, item) for number, item in enumerate(items, 1)]
+        places = (f"Item {number}: " if is_list else "" for number in count(1))
+        rows = list(map(self._row, items, places))
         refused = [row for row in rows if isinstance(row, HTTPException)]
         if len(refused) == len(rows):
             raise refused[0]
         return rows
 
-    def _row(self, number: int, item: Any) -> Inputs | HTTPException:
+    def _row(self, item: Any, place: str) -> Inputs | HTTPException:
         if not isinstance(item, dict):
-            return HTTPException(422, f"Item {number} must be an object with the judge's inputs.")
+            return HTTPException(422, f"{place}A text is an object with the judge's inputs.")
         try:
             row = read_inputs(item, self.judge.rubric, local=False)  # no file of this machine
         except (InputError, SetupError) as fault:
-            return HTTPException(422, f"Item {number}: {fault}")
+            return HTTPException(422, f"{place}{fault}")
         most = self.limits.characters
         for name, text in row.items():
             if isinstance(text, str) and len(text) > most:
                 line = f"{name!r} must have at most {most} characters, got {len(text)}."
-                return HTTPException(413, f"Item {number}: {line}")
+                return HTTPException(413, f"{place}{line}")
         return row
 
 

@@ -69,7 +69,7 @@ def test_two_raters_rate_with_the_keyboard_and_see_their_agreement(tab, tmp_path
     labels = Labels([{"reply": f"Text {n} <b>"} for n in range(3)], RUBRIC, tmp_path / "l.csv")
     with answering(Labelling(labels).routes) as url:
         for rater in ("ann", "bob o'hara & co"):
-            go(tab, f"{url}/?token=open-sesame", "document.getElementById('start')")
+            go(tab, f"{url}/?token=open-sesame", "document.querySelector('#rater:focus')")
             type_keys(tab, [*rater, "Enter"])
             for number in range(3):
                 wait(tab, f"document.title.startsWith('{number} of 3')")
@@ -150,8 +150,10 @@ def test_what_is_missing_is_said_and_nothing_is_saved(tab, tmp_path):
     labels = Labels([{"reply": "A text"}], RUBRIC, tmp_path / "l.csv")
     with answering(Labelling(labels, "ann").routes) as url:
         go(tab, f"{url}/?token=open-sesame", "document.querySelector('fieldset :focus')")
+        type_keys(tab, ["Enter"])
+        wait(tab, "document.getElementById('status').textContent.includes('tone, style')")
         type_keys(tab, ["3", "Enter"])
-        wait(tab, "document.getElementById('status').textContent.includes('style')")
+        wait(tab, "document.getElementById('status').textContent.endsWith(' style.')")
         assert labels.done("ann") == 0
         type_keys(tab, ["9"])  # off the scale
         assert tab.js("document.querySelectorAll(':checked').length") == 1

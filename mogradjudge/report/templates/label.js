@@ -24,10 +24,10 @@
   const current = () => fields.findIndex((field) => field.contains(document.activeElement));
   const status = document.getElementById("status");
   const save = async () => {
-    const missing = fields.findIndex((field) => !rated(field));
-    if (missing >= 0) {
-      status.textContent = `Not rated yet: ${fields[missing].dataset.criterion}.`;
-      enter(missing);
+    const missing = fields.filter((field) => !rated(field));
+    if (missing.length) {
+      status.textContent = `Not rated yet: ${missing.map((field) => field.dataset.criterion).join(", ")}.`;
+      enter(fields.indexOf(missing[0]));
       return;
     }
     const scores = {}, comments = {};

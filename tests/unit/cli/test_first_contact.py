@@ -229,3 +229,25 @@ def test_check_says_what_would_stop_a_run_later(table, capsys):
     assert call("check", table, "--rubric", "rubric.toml", "--json") == 2
     problems = json.loads(capsys.readouterr().out)["problems"]
     assert any("equal" in problem for problem in problems)
+
+
+def test_check_reads_ratings_by_hand_with_the_rubric_of_init(table, capsys):
+    assert call("init", table, "--yes") == 0
+    header = ("doc", "article", "summary", "rater", "human_tone", "human_clarity", COLUMNS[-1])
+    texts = [(*row[:3], "ann", *row[3:5], "") for row in rows()]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *texts])
+    capsys.readouterr()
+    assert call("check", table, "--rubric", "rubric.toml") == 0
+    out = capsys.readouterr().out
+    assert "human_clarity" in out and "clarity_1" not in out
+
+
+def test_label_leaves_no_lock_behind(table, monkeypatch, capsys):
+    assert call("init", table, "--yes") == 0
+    monkeypatch.setattr("mogradjudge.web.server.run", lambda *_: None)
+    command = ["label", table, "--rubric", "rubric.toml"]
+    assert call(*command) == 0
+    table.with_name("ratings.labels.csv").write_text("a,b\n")
+    assert call(*command) == 2
+    assert not list(table.parent.glob("*.lock"))

@@ -2,13 +2,16 @@
 
 import json
 
+import dspy
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples
 from mogradjudge import MultiCriteriaJudge, Rubric
+from mogradjudge.cli import main
 from mogradjudge.judge.saved import note_model
+from mogradjudge.lm.models import make_lm
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.saving import save_judge
 from tests.unit.cli.test_cli import RUBRIC, call, lm, read
@@ -185,3 +188,52 @@ def test_judges_of_two_models_each_speak_with_their_own_or_need_one(apart, serve
     error = capsys.readouterr().err
     assert MODEL in error
     assert OTHER in error
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "serve"])
+def test_no_text_goes_elsewhere_than_to_the_server_of_ones_own(
+    command, apart, server, monkeypatch, capsys
+):
+    monkeypatch.setattr("mogradjudge.web.server.run", lambda *_: None)
+    elsewhere = ["OPENAI_API_BASE", "OPENAI_BASE_URL"]
+    for name in elsewhere:
+        monkeypatch.delenv(name, raising=False)
+    own = make_lm(MODEL, f"http://user:pass@127.0.0.1:{server.url.rpartition(':')[2]}")
+    for name in RUBRIC.names[:2]:
+        with dspy.context(lm=own):
+            save_judge(MultiCriteriaJudge(RUBRIC), apart / name)
+        again = MultiCriteriaJudge.from_saved(apart / name)
+        again.save(apart / name / "judge.json")  # it still knows
+        assert "127.0.0.1" not in (apart / name / "judge.json").read_text()
+    judges = [apart / name for name in RUBRIC.names[:2]]
+    words = {"compare": judges, "compose": judges}.get(command, judges[:1])
+    words = [command, *words, *([] if command == "serve" else [apart / "ratings.jsonl"])]
+    words += ["--out", apart / "new"] if command in ("score", "calibrate", "compose") else []
+    assert call(*words) == 2
+    error = capsys.readouterr().err
+    assert "--api-base" in error and "is used" not in error
+    for name in elsewhere:
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "http://127.0.0.1:9/v1")
+            patch.setattr("mogradjudge.cli.saved_judge._model", _stop)
+            with pytest.raises(EndOfTest):
+                main([str(word) for word in words])
+
+
+class EndOfTest(BaseException):
+    """The check of the server has passed."""
+
+
+def _stop(*_):
+    raise EndOfTest
+
+
+def test_a_run_remembers_that_its_server_was_ones_own(tmp_path):
+    for model, own in ((make_lm(MODEL, "http://127.0.0.1:9/v1"), True), (make_lm(MODEL), False)):
+        with dspy.context(lm=model):
+            save_judge(MultiCriteriaJudge(RUBRIC), tmp_path)
+        assert MultiCriteriaJudge.from_saved(tmp_path).own_server is own
+        judge = MultiCriteriaJudge(RUBRIC)
+        judge.set_lm(model)  # of its own, which is saved without what may be secret
+        save_judge(judge, tmp_path)
+        assert MultiCriteriaJudge.from_saved(tmp_path).own_server is own

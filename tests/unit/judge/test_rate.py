@@ -88,6 +88,8 @@ def test_what_concerns_every_text_is_an_error(texts, error, awaited):
 def test_a_table_without_an_input_is_refused_with_its_name():
     with pytest.raises(SetupError, match="'text'"):
         rate([{"answer": "Yes."}])
+    with pytest.raises(SetupError, match="mean 'TEXT'"):
+        rate([{"TEXT": "Yes."}])
     with pytest.raises(SetupError, match="table"):
         rate({"text": ["Yes."]})
 

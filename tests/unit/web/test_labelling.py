@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -125,6 +126,7 @@ def test_a_rater_sees_no_score_of_another_before_the_end(tmp_path):
         (["poor", "fair", "good"], ["1 poor", "2 fair", "3 good"]),
         ({"fail": "Harms.", "a<b>": "Helps."}, ["0 fail Harms.", "1 a<b> Helps."]),
         ({0: "Harms."}, ["0 Harms.", "1"]),
+        ({}, ["1 lowest", "2", "3", "4", "5 highest"]),
     ],
 )
 def test_a_rater_reads_the_names_of_levels_beside_their_scores(tmp_path, levels, shown):
@@ -329,16 +331,42 @@ def test_a_wide_scale_is_a_number_to_write(tmp_path):
     assert 'min="0" max="100" value="55"' in page and 'type="radio"' not in page
 
 
-@pytest.mark.parametrize(
-    "rubric",
-    [
-        Rubric(["reply", "rater"], [Criterion("tone", "Is it kind?")]),
-        Rubric(["reply"], [Criterion("tone", "Is it kind?", raters=["ann", "bob"])]),
-    ],
-)
-def test_a_rubric_whose_ratings_no_file_can_hold_is_refused(tmp_path, rubric):
+def test_a_rubric_whose_ratings_no_file_can_hold_is_refused(tmp_path):
+    rubric = Rubric(["reply", "rater"], [Criterion("tone", "Is it kind?")])
     with pytest.raises(SetupError, match="rater"):
         labels(tmp_path / "labels.csv", [{"reply": "A", "rater": "B"}], rubric)
+
+
+@pytest.mark.parametrize("columns", [["Tone (A)", "Tone (B)"], ["human_tone", "human_tone_2"]])
+def test_ratings_by_a_rubric_with_a_column_for_each_rater_are_read_by_it(tmp_path, columns):
+    tone = Criterion("tone", "Is it kind?", raters=columns, comment="why")
+    rubric = Rubric(["reply"], [tone, Criterion("style", "Good?", (0, 2), human="style")])
+    kept = labels(tmp_path / "labels.csv", rubric=rubric)
+    rate_all(kept, "ann")
+    rate_all(kept, "dora", shift=1)
+    first = load_examples(kept.out, rubric)[0]
+    assert (first.human_tone, first.style) == (1.5, 0)
+    assert {rating.rater for rating in first.single_ratings} == {"ann", "dora"}
+    assert "rater = " not in pages(kept, "ann").get("/").text  # the rubric stays as it is
+    wide = tmp_path / "wide.csv"
+    wide.write_text(f"reply,rater,why,style,{','.join(columns)}\na,x,,1,3,5\n")
+    assert load_examples(wide, rubric)[0].human_tone == 4
+
+
+@pytest.mark.parametrize(
+    ("scales", "keys"),
+    [
+        ([(1, 5)], ["1", "5"]),
+        ([(1, 3), (0, 2)], ["0", "3"]),
+        ([(0, 10)], ["0", "9"]),
+        ([(1, 100)], []),
+    ],
+)
+def test_the_keys_are_those_of_the_scales(tmp_path, scales, keys):
+    criteria = [Criterion(f"c{place}", "Is it kind?", it) for place, it in enumerate(scales)]
+    kept = labels(tmp_path / "labels.csv", rubric=Rubric(["reply"], criteria))
+    page = pages(kept, "ann").get("/").text
+    assert re.findall(r"<kbd>(\d)</kbd>", page) == keys
 
 
 def test_the_end_says_that_few_texts_say_little(tmp_path):

@@ -68,7 +68,7 @@ def test_items_that_cannot_be_read_do_not_keep_the_others_from_their_scores():
     ("body", "status", "word"),
     [
         (b"{", 400, "JSON"),
-        (b"3", 422, "1"),
+        (b"3", 422, "object"),
         (b"[]", 422, "0"),
         (b"{}", 422, "reply"),
         (b'[{"other": "Yes."}, {"reply": " "}]', 422, "1"),
@@ -85,6 +85,14 @@ def test_what_cannot_be_rated_is_refused_in_one_line_of_json(body, status, word)
     assert answer.status_code == status
     assert word in answer.json()["error"] and "\n" not in answer.json()["error"]
     assert engine.requests == []
+
+
+def test_a_name_that_is_nearly_an_input_is_asked_for_and_one_text_has_no_number():
+    line = client().post("/rate", json={"Reply": "Yes."}).json()["error"]
+    assert "in place of 'Reply'" in line and "Item" not in line
+    for body in (3, {"reply": " "}, {"reply": "x" * 200_000}):
+        assert "Item" not in client().post("/rate", json=body).json()["error"]
+        assert "Item 1" in client().post("/rate", json=[body]).json()["error"]
 
 
 def test_a_token_is_asked_for_but_not_for_health():
@@ -257,6 +265,44 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch):
         return sent[0]["status"]
 
     assert asyncio.run(asyncio.wait_for(wait(), 5)) == 408
+
+
+def test_few_bodies_are_read_at_a_time_and_few_wait(monkeypatch):
+    monkeypatch.setattr("mogradjudge.web.service._MOST_BODIES", 2)
+
+    async def ask():
+        come = asyncio.Event()
+        answering, _ = service(Limits(waiting=3))
+        app = application(answering.routes, "localhost", None)
+        reading, statuses = [], []
+
+        async def receive():
+            reading.append(1)
+            await come.wait()
+            return {"type": "http.request", "body": b"[]"}
+
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        asked = [asyncio.create_task(app(dict(SCOPE), receive, send)) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        read_first, refused_first = len(reading), list(filter(None, statuses))
+        come.set()
+        await asyncio.gather(*asked)
+        return read_first, refused_first, sorted(filter(None, statuses)), answering.bodies
+
+    read, refused, statuses, waiting = asyncio.run(asyncio.wait_for(ask(), 5))
+    assert (read, refused) == (2, [503, 503])
+    assert (statuses, waiting) == ([422, 422, 422, 503, 503], 0)
+
+
+def test_health_shows_no_folder_of_the_machine():
+    engine = FunctionEngine(replied)
+    lm = fake_lm(engine)
+    lm.model = "local//home/ann/private/judge.gguf"
+    with dspy.context(lm=lm):
+        health = Service(MultiCriteriaJudge(RUBRIC))._health
+    assert health["model"] == "local/judge.gguf"
 
 
 def test_no_prompt_is_kept():
