@@ -89,9 +89,22 @@ def init_command(
     write_text(Path(out), draft.to_toml())
     reading = _read(data, out, options)
     if not as_json:
-        print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
-    roles = {"columns": dict(draft.roles)}
-    _finish(reading, f"{data} with {out}", as_json=as_json, more=roles)
+        _print_roles(draft)
+    guesses = {"columns": dict(draft.roles), "doubts": dict(draft.doubts)}
+    try:
+        _finish(reading, f"{data} with {out}", as_json=as_json, more=guesses)
+    finally:
+        _say_next(data, out, as_json=as_json)
+
+
+def _print_roles(draft: Draft) -> None:
+    print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
+    for name, doubts in draft.doubts.items():
+        for doubt in doubts:
+            say(f"{name}: {doubt}.")
+
+
+def _say_next(data: str, out: str, *, as_json: bool) -> None:
     if not as_json:
         command = f"mogradjudge check {shlex.quote(data)} --rubric {shlex.quote(out)}"
         say(f"The rubric is in {out}. Write into its definitions what the raters were told.")

@@ -24,6 +24,7 @@ class Draft:
     """A first rubric for a table, each part of which is a guess.
 
     ``reasons`` says why, by ``"inputs"``, ``"group"``, ``"rater"`` and the criteria's names;
+    ``doubts`` says what may be wrong with a criterion's scores, each as a clause;
     ``roles`` says what each column of the table is taken for, and why others are left out.
 
     Example:
@@ -38,6 +39,7 @@ class Draft:
     reasons: Mapping[str, str] = field(default_factory=dict)
     images: Group = ()
     roles: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, Group] = field(default_factory=dict)
 
     @property
     def rubric(self) -> Rubric:
@@ -54,7 +56,9 @@ class Draft:
 
     def _comment(self, line: str, names: Iterator[str]) -> str:
         if line.startswith("[[criteria]]"):
-            return f"# {self.reasons.get(next(names), 'As you named it')}.\n"
+            name = next(names)
+            clauses = [self.reasons.get(name, "As you named it"), *self.doubts.get(name, ())]
+            return "".join(f"# {clause}.\n" for clause in clauses)
         if line.startswith("definition = "):
             return "# Put here what the raters were told; the judge reads it.\n"
         key = line.partition(" = ")[0].strip("[]\n")
@@ -143,6 +147,7 @@ def draft_rubric(
     criteria = _one_questionnaire(criteria)
     draft = Draft(texts, criteria, str(document) if document else None, rater)
     draft = replace(draft, images=tuple(filter(columns.holds_images, texts)))
+    draft = replace(draft, doubts={it.name: tuple(columns.doubts(it)) for it in criteria})
     labels = {column: label for own in scores.values() for column, label in own.items()}
     return replace(draft, reasons=_reasons(table, draft), roles=_roles(columns, draft, labels))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time
 
 from mogradjudge.criteria import Criterion, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
@@ -14,7 +15,7 @@ from mogradjudge.data.ratings import source_of
 from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
-_NO_SCORE = frozenset(
+NO_SCORE = frozenset(
     {
         "",
         "#n/a",
@@ -49,6 +50,11 @@ _MONTHS = (
     r"|novembre|noviembre|dec|december|dez|dezember|déc|décembre|dic|diciembre"
 )
 _DATE = re.compile(rf"\d+[\W_]*(?:{_MONTHS})\W*", re.IGNORECASE)
+# A day, as in 2.10.2026, 10/2/26 or 2026-10-02, and a time of day.
+_DAY = r"\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2(?:\d{4}|\d{2})"
+_NAMED_DAY = rf"\d{{1,2}}\.?[\s-](?:{_MONTHS})\.?[\s-]\d{{4}}|(?:{_MONTHS})\.? \d{{1,2}},? \d{{4}}"
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?"
+_DAY_OR_TIME = re.compile(rf"(?:{_DAY}|{_NAMED_DAY})(?:(?:t|,? ){_TIME})?|{_TIME}", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SHOWN = 3  # different cells in a note
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -122,6 +128,18 @@ def labelled(cell: object) -> tuple[int, str] | None:
     return int(match[1]), match[2].rstrip(") ")
 
 
+def is_date(cell: object) -> bool:
+    """Say whether a cell holds a day, a time of day or both.
+
+    Example:
+        >>> is_date("2026-10-02 08:30"), is_date("02.10.2026"), is_date("4-5")
+        (True, True, False)
+    """
+    if isinstance(cell, date | time):
+        return True
+    return isinstance(cell, str) and _DAY_OR_TIME.fullmatch(bare(cell)) is not None
+
+
 def _says_no_score(label: str) -> bool:
     return " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS
 
@@ -143,7 +161,7 @@ def _from_text(
     text: str, criterion: Criterion, separator: str | None
 ) -> tuple[float | None, re.Pattern[str] | None]:
     scale = criterion.scale
-    if text.lower() in _NO_SCORE:
+    if text.lower() in NO_SCORE:
         return None, None
     if text.lower() in _TRUTHS:
         return _truth(text.lower(), scale), None
