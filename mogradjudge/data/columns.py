@@ -86,6 +86,11 @@ class Columns:
                 criteria[identifier_of(raters.name)] = columns
         return criteria
 
+    def named(self, columns: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+        """Return the columns of criteria, each with what names its rater."""
+        raters = {column: it for own in self.criteria().values() for column, it in own.items()}
+        return {name: {it: raters.get(it, "") for it in own} for name, own in columns.items()}
+
     def rater(self, inputs: Group, used: Iterable[str]) -> str | None:
         """Return the column that names raters: by its name, or since texts have a row for each."""
         names = [name for name in self.cells if name not in used and self._repeats(name)]
@@ -105,7 +110,7 @@ class Columns:
 
     def comments(self, scores: Mapping[str, Iterable[str]], used: Iterable[str]) -> dict[str, str]:
         """Return the column of comments of each criterion that has one."""
-        columns = [name for name in self.cells if name not in used and words_of(name) & COMMENT]
+        columns = self.remarks(used)
         if len(scores) == 1 and columns:
             return {next(iter(scores)): columns[0]}
         return {
@@ -114,6 +119,14 @@ class Columns:
             for column in columns
             if set(name.split("_")) <= words_of(column)
         }
+
+    def remarks(self, used: Iterable[str]) -> list[str]:
+        """Return the columns of comments."""
+        return [
+            name
+            for name, cells in self.cells.items()
+            if cells and name not in used and words_of(name) & COMMENT
+        ]
 
     def inputs(self, used: Iterable[str]) -> list[str]:
         """Return the columns of texts and of images."""
@@ -185,7 +198,9 @@ class Columns:
         reasons = {
             "it is empty": not cells,
             f"it is the same in each row ({shown})": len(values) == 1,
-            "a comment on no single criterion": words & COMMENT,
+            "a comment on no single criterion: name it in the rubric as one's `comment`": (
+                words & COMMENT
+            ),
             "a machine's, by its name": words & MACHINE,
             "dates": self._holds_dates(name),
             "its values differ in each row, so it groups nothing": len(values) == rows,

@@ -390,3 +390,24 @@ def test_a_score_that_alone_widens_a_scale_is_said(stray, scale):
     assert str(draft.criteria[0].scale) == scale
     [doubt] = draft.doubts["tone"]
     assert all(part in doubt for part in ("1 of 80", str(stray), "1 to 5"))
+
+
+@pytest.mark.parametrize("columns", [["Comment Anna"], ["Anna's notes", 'Why "Ben"']])
+def test_comments_on_no_single_criterion_are_offered(columns):
+    cells = rows("reply,human_tone,human_wit", lambda n: (text(n), score(n), score(n)))
+    said = [dict.fromkeys(columns, "so" if n % 2 else "it is") for n in range(40)]
+    draft = draft_rubric([row | own for row, own in zip(cells, said, strict=True)])
+    written = draft.to_toml()
+    assert Rubric(**fields_from_toml(written)) == draft.rubric
+    assert all("`comment`" in draft.roles[column] for column in columns)
+    for column in columns:
+        line = f"comment = {json.dumps(column)}"
+        assert written.count(f"# {line}\n") == 2
+        chosen = Rubric(**fields_from_toml(written.replace(f"# {line}\n", f"{line}\n")))
+        assert [it.comment for it in chosen.criteria] == [column, column]
+
+
+def test_raters_keep_their_names_where_columns_are_said():
+    cells = [dict(zip(MESSY, messy(n), strict=True)) for n in range(40)]
+    draft = draft_rubric(cells, human={"warmth": ["Tone (Anna)", "Tone (Ben)"]})
+    assert "warmth by anna" in draft.roles["Tone (Anna)"]
