@@ -156,7 +156,7 @@ def draft_rubric(
     criteria = _one_questionnaire(criteria)
     draft = Draft(texts, criteria, str(document) if document else None, rater)
     draft = replace(draft, images=tuple(filter(columns.holds_images, texts)))
-    remarks = columns.remarks({*used, *texts, draft.group})
+    remarks = columns.remarks({*used, *texts, str(document)})
     draft = replace(draft, remarks=tuple(remarks))
     draft = replace(draft, doubts={it.name: tuple(columns.doubts(it)) for it in criteria})
     labels = {column: label for own in scores.values() for column, label in own.items()}
@@ -215,7 +215,7 @@ def _check_found(columns: Columns, inputs: Group, scores: Mapping[str, object]) 
                 f"{columns.table.source}: no column looks like {what}: name it with --{option}. "
                 "Its columns: "
                 + "; ".join([*inputs, *(f"{it} ({columns.left_out(it, inputs)})" for it in others)])
-                + "."
+                + f". {columns.table.hint}".rstrip()
             )
 
 

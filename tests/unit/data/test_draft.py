@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mogradjudge import Rubric, SetupError, draft_rubric, load_examples
+from mogradjudge import Criterion, Rubric, SetupError, draft_rubric, load_examples
 from mogradjudge.criteria import fields_from_toml
 from workbooks import workbook
 
@@ -411,3 +411,36 @@ def test_raters_keep_their_names_where_columns_are_said():
     cells = [dict(zip(MESSY, messy(n), strict=True)) for n in range(40)]
     draft = draft_rubric(cells, human={"warmth": ["Tone (Anna)", "Tone (Ben)"]})
     assert "warmth by anna" in draft.roles["Tone (Anna)"]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("title", ["Service desk export, October", "Export"])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_title_above_the_header_is_said(kind, title, separator, tmp_path):
+    cells = [("Ticket", "reply", "tone", "wit"), *((f"T{n}", text(n), n % 5, 3) for n in range(9))]
+    path = tmp_path / f"a.{kind}"
+    if kind == "xlsx":
+        workbook(path, [(title,), *cells])
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([(title,), *cells])
+    with pytest.raises(SetupError, match="title"):
+        draft_rubric(path)
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", human="tone")])
+    with pytest.raises(SetupError, match="above"):
+        load_examples(path, rubric)
+
+
+@pytest.mark.parametrize("cells", [("Hello there", 3), ("Hello, there", 3)])
+def test_a_header_is_no_title(cells, tmp_path):
+    path = write(tmp_path / "a.csv", [cells] * 9, ("reply", "unknown"))
+    with pytest.raises(SetupError) as error:
+        load_examples(path, Rubric(["text"], [Criterion("tone", "Is it kind?")]))
+    assert "looks like a title" not in str(error.value)
+
+
+def test_the_sheet_that_was_read_is_said_where_nothing_fits(tmp_path):
+    path = tmp_path / "a.xlsx"
+    workbook(path, [("Notes",), ("exported by Ben",), ("do not share",)], ["More"])
+    with pytest.raises(SetupError, match="first of 2 sheets, 'Ratings'"):
+        draft_rubric(path)
