@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -34,7 +35,7 @@ from mogradjudge.data.rater_columns import (
     without_scale,
 )
 from mogradjudge.data.ratings import one_rating_a_row
-from mogradjudge.data.scores import Scores, is_date, labelled, read_scores
+from mogradjudge.data.scores import Scores, labelled, other_form, read_scores
 from mogradjudge.data.tables import Table
 from mogradjudge.data.usual_scales import strays, usual_scale
 from mogradjudge.errors import SetupError
@@ -98,13 +99,8 @@ class Columns:
         if by_name or self._count(inputs) == len(self.table.rows):
             return next(iter(by_name), None)
         rows = len(self.table.rows)
-        others = [
-            it
-            for it in names
-            if it not in inputs
-            and not words_of(it) & (LABELS | COMMENT)
-            and not self._holds_dates(it)
-        ]
+        others = [it for it in names if it not in inputs and not words_of(it) & (LABELS | COMMENT)]
+        others = [it for it in others if not self._other_form(it)]
         fitting = (it for it in others if self._count((*inputs, it)) == rows)
         return next((it for it in fitting if len(self.cells[it]) == rows), None)
 
@@ -159,7 +155,7 @@ class Columns:
             if count >= max(_FEWEST_GROUPS, texts / 10)
             and not words_of(name) & (LABELS | NUMBERS | RATER_WORDS | COMMENT)
             and self._scores(name) is None
-            and not self._holds_dates(name)
+            and not self._other_form(name)
             and self._count((*inputs, name)) == texts
         ]
         return max(named or others, key=counts.__getitem__, default=None)
@@ -191,18 +187,16 @@ class Columns:
     def left_out(self, name: str, inputs: Group) -> str:
         """Say why a column is neither an input nor scores nor anything else."""
         cells, words, rows = self.cells[name], words_of(name), len(self.table.rows)
-        values = list(dict.fromkeys(map(str, cells)))
+        values, form = list(dict.fromkeys(map(str, cells))), self._other_form(name)
         misfits = [fault.instance for fault in self._misfits(name)]
         few = len(misfits) < len(cells) / 2
         shown = ", ".join(misfits[:_SHOWN] if few else (it[:20] for it in values[:_SHOWN]))
         reasons = {
             "it is empty": not cells,
             f"it is the same in each row ({shown})": len(values) == 1,
-            "a comment on no single criterion: name it in the rubric as one's `comment`": (
-                words & COMMENT
-            ),
+            "a comment on no single criterion; one can name it, as `comment`": words & COMMENT,
             "a machine's, by its name": words & MACHINE,
-            "dates": self._holds_dates(name),
+            f"{form}": form,
             "its values differ in each row, so it groups nothing": len(values) == rows,
             "it has a value for each text, so it groups nothing": (
                 inputs and len(values) >= self._count(inputs)
@@ -251,9 +245,10 @@ class Columns:
     def _are_most(self, count: int, columns: Iterable[str]) -> bool:
         return count >= _MOST * sum(len(self.cells[name]) for name in columns)
 
-    def _holds_dates(self, name: str) -> bool:
-        dates = sum(map(is_date, self.cells[name]))
-        return dates > 0 and self._are_most(dates, [name])
+    def _other_form(self, name: str) -> str | None:
+        """Name what a column holds that is neither texts nor scores nor names."""
+        forms = Counter(map(other_form, self.cells[name]))
+        return next((it for it in forms if it and self._are_most(forms[it], [name])), None)
 
     def _rows(self, names: Group) -> Iterator[tuple[str, ...]]:
         return zip(*(map(str, self.table.column(name)) for name in names), strict=True)
@@ -269,7 +264,7 @@ class Columns:
         texts = [cell for cell in cells if isinstance(cell, str)]
         if not texts or words_of(name) & (LABELS | COMMENT | RATER_WORDS) or self._scores(name):
             return False
-        if self._holds_dates(name) or len(texts) < len(cells) / 2:
+        if self._other_form(name) or len(texts) < len(cells) / 2:
             return False
         words = fmean(len(text.split()) for text in texts)
         return words >= _TEXT or (words >= 2 and len(set(texts)) >= len(texts) / 10)
@@ -282,7 +277,10 @@ class Columns:
         is_marked = _is_marked(name)
         levels = set(values)
         on_a_scale = max(values) - min(values) <= 100 and min(values) >= -10
-        few = all(value == int(value) for value in levels) and 2 <= len(levels) <= _MOST_LEVELS
+        few = (
+            all(2 * value == int(2 * value) for value in levels)
+            and 2 <= len(levels) <= _MOST_LEVELS
+        )
         return on_a_scale and (is_marked or (few and max(levels) <= 10))
 
     def _levels(self, columns: Iterable[str]) -> Group | None:

@@ -55,6 +55,14 @@ _DAY = r"\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2(?:\d{4}|\d{2})"
 _NAMED_DAY = rf"\d{{1,2}}\.?[\s-](?:{_MONTHS})\.?[\s-]\d{{4}}|(?:{_MONTHS})\.? \d{{1,2}},? \d{{4}}"
 _TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?"
 _DAY_OR_TIME = re.compile(rf"(?:{_DAY}|{_NAMED_DAY})(?:(?:t|,? ){_TIME})?|{_TIME}", re.IGNORECASE)
+_OTHER_FORMS = {
+    "dates": _DAY_OR_TIME,
+    "percentages: write numbers without %, and give the scale": re.compile(r"\d+(?:[.,]\d+)?\s*%"),
+    "points of a whole, as 3/5: write only the points": re.compile(
+        r"\d+(?:[.,]\d+)?\s*(?:/|of|von|out of)\s*\d+"
+    ),
+    "stars: write their number": re.compile("[\u2605\u2606\u2b50\u2730\ufe0f*]+"),
+}
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SHOWN = 3  # different cells in a note
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -128,16 +136,19 @@ def labelled(cell: object) -> tuple[int, str] | None:
     return int(match[1]), match[2].rstrip(") ")
 
 
-def is_date(cell: object) -> bool:
-    """Say whether a cell holds a day, a time of day or both.
+def other_form(cell: object) -> str | None:
+    """Name what a cell holds that is neither a text nor a score as it must be written.
 
     Example:
-        >>> is_date("2026-10-02 08:30"), is_date("02.10.2026"), is_date("4-5")
-        (True, True, False)
+        >>> other_form("2026-10-02 08:30"), other_form("02.10.2026"), other_form("4-5")
+        ('dates', 'dates', None)
+        >>> other_form("60 %")
+        'percentages: write numbers without %, and give the scale'
     """
     if isinstance(cell, date | time):
-        return True
-    return isinstance(cell, str) and _DAY_OR_TIME.fullmatch(bare(cell)) is not None
+        return "dates"
+    text = bare(cell) if isinstance(cell, str) else ""
+    return next((form for form, cells in _OTHER_FORMS.items() if cells.fullmatch(text)), None)
 
 
 def _says_no_score(label: str) -> bool:

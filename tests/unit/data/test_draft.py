@@ -444,3 +444,28 @@ def test_the_sheet_that_was_read_is_said_where_nothing_fits(tmp_path):
     workbook(path, [("Notes",), ("exported by Ben",), ("do not share",)], ["More"])
     with pytest.raises(SetupError, match="first of 2 sheets, 'Ratings'"):
         draft_rubric(path)
+
+
+FORMS = {
+    "percentages": [f"{10 * n} %" for n in range(10)],
+    "3/5": [f"{n}/9" for n in range(1, 10)],
+    "stars": ["\u2605" * n for n in range(1, 10)],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_in_another_form_are_no_documents_and_said(form):
+    cells = FORMS[form]
+    draft = draft_rubric(
+        [{"reply": text(n), "tone": score(n), "quality": cells[n % len(cells)]} for n in range(60)]
+    )
+    assert (draft.inputs, draft.group, draft.rubric.names) == (("reply",), None, ("tone",))
+    assert form in draft.roles["quality"]
+
+
+@pytest.mark.parametrize("cell", ["{:g}", "{:g}|"])
+def test_half_points_are_scores(cell):
+    cells = [cell.format(1 + n % 9 / 2) for n in range(40)]
+    cells = [it.rstrip("|").replace(".", ",") if it.endswith("|") else it for it in cells]
+    draft = draft_rubric([{"reply": text(n), "quality": it} for n, it in enumerate(cells)])
+    assert str(draft.criteria[0].scale) == "1 to 5"
