@@ -424,7 +424,7 @@ def test_a_title_above_the_header_is_said(kind, title, separator, tmp_path):
     else:
         with path.open("w", newline="") as file:
             csv.writer(file, delimiter=separator).writerows([(title,), *cells])
-    with pytest.raises(SetupError, match="title"):
+    with pytest.raises(SetupError, match="first line"):
         draft_rubric(path)
     rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", human="tone")])
     with pytest.raises(SetupError, match="above"):
