@@ -116,7 +116,7 @@ def _whole_rows(head: str, separator: str) -> list[list[str]]:
 def _title_hint(head: str, separator: str) -> str:
     """Say that a title may stand above the header, where no row is as wide as the first."""
     first, *others = _whole_rows(head, separator) or [[]]
-    if any(len(fields) == len(first) for fields in others):
+    if any(len(fields) == len(first) > 1 for fields in others):
         return ""
     tables = (_whole_rows(head, other) for other in _SEPARATORS)
     return _TITLE if any(_is_title(*rows) for rows in tables if rows) else ""
