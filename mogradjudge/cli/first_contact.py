@@ -85,13 +85,30 @@ def init_command(
         return draft_rubric(table, **chosen)
 
     chosen = _chosen(options)
-    draft = _asked(drafted, chosen) if asks else drafted(**chosen)
+    guess = draft = drafted(**chosen)
+    if asks:
+        _print_roles(guess, as_json=as_json)
+        draft = _asked(drafted, chosen)
     write_text(Path(out), draft.to_toml())
     reading = _read(data, out, options)
-    if not as_json:
-        print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
-    roles = {"columns": dict(draft.roles)}
-    _finish(reading, f"{data} with {out}", as_json=as_json, more=roles)
+    if draft.roles != guess.roles or not asks:
+        _print_roles(draft, as_json=as_json)
+    guesses = {"columns": dict(draft.roles), "doubts": dict(draft.doubts)}
+    try:
+        _finish(reading, f"{data} with {out}", as_json=as_json, more=guesses)
+    finally:
+        _say_next(data, out, as_json=as_json)
+
+
+def _print_roles(draft: Draft, *, as_json: bool) -> None:
+    if as_json:
+        return
+    print_table(("column", "taken for"), [[*role] for role in draft.roles.items()])
+    for line in (f"{name}: {it}." for name, own in draft.doubts.items() for it in own):
+        say(line)
+
+
+def _say_next(data: str, out: str, *, as_json: bool) -> None:
     if not as_json:
         command = f"mogradjudge check {shlex.quote(data)} --rubric {shlex.quote(out)}"
         say(f"The rubric is in {out}. Write into its definitions what the raters were told.")
@@ -179,14 +196,35 @@ def _asked(drafted: Callable[..., Draft], chosen: dict[str, Any]) -> Draft:
         lambda text: {"human": dict(map(_scores, filter(str.strip, text.split(";"))))},
     )
     draft = ask(
-        "Documents are named by",
+        "Texts on one document stay together; the column of documents (or none)",
         draft.group or _NONE,
-        lambda text: {"group": False if text == _NONE else text},
+        lambda text: {"group": _or_none(text) or False},
     )
-    draft = ask(
-        "Raters are named by", draft.rater or _NONE, lambda text: {"rater": _or_none(text) or False}
-    )
-    return replace(draft, criteria=tuple(map(_with_answers, draft.criteria)))
+    if not any(criterion.raters for criterion in draft.criteria):
+        draft = ask(
+            "The column of raters (or none)",
+            draft.rater or _NONE,
+            lambda text: {"rater": _or_none(text) or False},
+        )
+    criteria = tuple(map(_with_answers, draft.criteria))
+    for column in draft.remarks if any(it.comment is None for it in criteria) else ():
+        criteria = _with_comment(criteria, column)
+    return replace(draft, criteria=criteria)
+
+
+def _with_comment(criteria: tuple[Criterion, ...], column: str) -> tuple[Criterion, ...]:
+    """Ask on which criteria people comment in a column."""
+    names = [criterion.name for criterion in criteria if criterion.comment is None]
+
+    def named(text: str) -> list[str]:
+        chosen = [] if text == _NONE else _listed(text)
+        if not {*chosen} <= {*names}:
+            raise click.UsageError(f"Write some of: {', '.join(names)}; or {_NONE}.")
+        return chosen
+
+    question = f"{column} is a comment on ({', '.join(names)}, or {_NONE})"
+    chosen = click.prompt(question, default=_NONE, value_proc=named, err=True)
+    return tuple(replace(it, comment=column) if it.name in chosen else it for it in criteria)
 
 
 def _or_none(text: str) -> str | None:
@@ -357,11 +395,8 @@ def _print_card(card: DataCard, rubric: Rubric) -> None:
         for it in rubric.criteria
     ]
     columns = ("criterion", "human scores", "scale", "rated", "missing", "texts by level")
-    title = (
-        f"{card.texts} texts of {card.documents} documents, "
-        f"{card.ratings:.3g} raters a text on average"
-    )
-    print_table(columns, rows, title)
+    single = ", 1 rater a text" if card.ratings == 1 else ""  # else the loader says how many
+    print_table(columns, rows, f"{card.texts} texts of {card.documents} documents{single}")
     for line in describe(card.ceilings):
         say(line)
     say(card.describe())

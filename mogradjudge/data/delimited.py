@@ -27,6 +27,8 @@ _NAMED = re.compile(
     r'"?sep= *([^\r\n]) *"?(?:\r\n?|\n)', re.IGNORECASE
 )  # the first line that Excel reads
 _AT_END = "unexpected end of data"
+_TITLE = "The first line looks like a title: remove what is above the header."
+_FEWEST_BELOW = 3  # rows below a title
 _FIRST_ROWS = 10  # where a header is looked for
 _QUOTES = "Check its quotes."
 _LONG = "Put a text that holds the separator or a line break in quotes."
@@ -64,8 +66,9 @@ def read_delimited(
         lines = _Lines(path, csv.reader(file, delimiter=separator, strict=True))
         if named:
             next(lines)
+        title = _title_hint(head, separator)
         for batch in batches_of(str(path), lines, wanted, size, "line"):
-            hint = batch.hint or _separator_hint(batch.columns, wanted)
+            hint = batch.hint or title or _separator_hint(batch.columns, wanted)
             yield replace(batch, separator=separator, hint=hint)
 
 
@@ -108,6 +111,26 @@ def _whole_rows(head: str, separator: str) -> list[list[str]]:
     except csv.Error:
         return rows
     return rows if len(head) < _HEAD else rows[:-1]
+
+
+def _title_hint(head: str, separator: str) -> str:
+    """Say that a title may stand above the header, where no row is as wide as the first."""
+    first, *others = _whole_rows(head, separator) or [[]]
+    if any(len(fields) == len(first) > 1 for fields in others):
+        return ""
+    tables = (_whole_rows(head, other) for other in _SEPARATORS)
+    return _TITLE if any(_is_title(*rows) for rows in tables if rows) else ""
+
+
+def _is_title(first: Sequence[str], *others: Sequence[str]) -> bool:
+    """Say whether the first row holds much less than the equally wide rows below it."""
+    header = [*filter(str.strip, others[0])] if len(others) >= _FEWEST_BELOW else []
+    return (
+        len({len(fields) for fields in others}) == 1
+        and 0 < 2 * sum(map(bool, map(str.strip, first))) <= len(header)
+        and bool(first[0].strip())
+        and len({*header}) == len(header)
+    )
 
 
 def _count(fields: Sequence[str], wanted: Group) -> int:
@@ -180,7 +203,9 @@ def batches_of(
         for number, fields in chain(rows, lines)
     )
     place = _header_place(header, rows, wanted)
-    hint = f"The header seems to be in {unit} {place}: remove what is above it." if place else ""
+    below = [fields for _, fields in rows if not isinstance(fields, BadRow)]
+    hint = _TITLE if _is_title(first, *below) else ""
+    hint = f"The header seems to be in {unit} {place}: remove what is above it." if place else hint
     return of_rows(tuple(names.values()), read, size, unit=unit, hint=hint)
 
 

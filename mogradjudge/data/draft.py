@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,9 @@ class Draft:
     """A first rubric for a table, each part of which is a guess.
 
     ``reasons`` says why, by ``"inputs"``, ``"group"``, ``"rater"`` and the criteria's names;
-    ``roles`` says what each column of the table is taken for, and why others are left out.
+    ``roles`` says what each column of the table is taken for, and why others are left out;
+    ``doubts`` says what may be wrong with a criterion's scores, each as a clause; ``remarks`` are
+    columns of comments on no single criterion.
 
     Example:
         >>> Draft(("reply",), (Criterion("tone", "Is it polite?"),)).rubric.names
@@ -38,6 +41,8 @@ class Draft:
     reasons: Mapping[str, str] = field(default_factory=dict)
     images: Group = ()
     roles: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, Group] = field(default_factory=dict)
+    remarks: Group = ()
 
     @property
     def rubric(self) -> Rubric:
@@ -47,18 +52,30 @@ class Draft:
 
     def to_toml(self) -> str:
         """Write the rubric with a comment on each part; it can be read as it is."""
-        names = iter(self.rubric.names)
+        names, criteria = iter(self.rubric.names), iter(self.criteria)
         text = _LIST.sub(_in_one_line, self.rubric.to_toml())
         lines = text.splitlines(keepends=True)
-        return "".join(self._comment(line, names) + line for line in lines)
+        return "".join(self._comment(line, names, criteria) + line for line in lines)
 
-    def _comment(self, line: str, names: Iterator[str]) -> str:
+    def _comment(self, line: str, names: Iterator[str], criteria: Iterator[Criterion]) -> str:
         if line.startswith("[[criteria]]"):
-            return f"# {self.reasons.get(next(names), 'As you named it')}.\n"
+            name = next(names)
+            clauses = [self.reasons.get(name, "As you named it"), *self.doubts.get(name, ())]
+            return "".join(f"# {clause}.\n" for clause in clauses)
         if line.startswith("definition = "):
-            return "# Put here what the raters were told; the judge reads it.\n"
+            return (
+                f"{self._offered(next(criteria))}"
+                "# Put here what the raters were told; the judge reads it.\n"
+            )
         key = line.partition(" = ")[0].strip("[]\n")
         return f"# {_PURPOSE[key]}{_clause(self.reasons.get(key))}.\n" if key in _PURPOSE else ""
+
+    def _offered(self, criterion: Criterion) -> str:
+        """Offer the comments that may be on a criterion, as lines to choose from."""
+        if criterion.comment or not self.remarks:
+            return ""
+        lines = (f"# comment = {json.dumps(it, ensure_ascii=False)}\n" for it in self.remarks)
+        return f"# If people say here why they gave these scores, remove the #:\n{''.join(lines)}"
 
 
 _PURPOSE = {
@@ -118,11 +135,7 @@ def draft_rubric(
     chosen += [name for name in (group, rater) if isinstance(name, str)]
     check_columns(table, [*chosen] or table.columns[:1])
     columns = Columns(table)
-    scores = (
-        columns.criteria()
-        if human is None
-        else {it: dict.fromkeys(own, "") for it, own in human.items()}
-    )
+    scores = columns.criteria() if human is None else columns.named(human)
     used = {column for own in scores.values() for column in own}
     comments = columns.comments(scores, used)
     used |= {*comments.values()}
@@ -143,6 +156,9 @@ def draft_rubric(
     criteria = _one_questionnaire(criteria)
     draft = Draft(texts, criteria, str(document) if document else None, rater)
     draft = replace(draft, images=tuple(filter(columns.holds_images, texts)))
+    remarks = columns.remarks({*used, *texts, str(document)})
+    draft = replace(draft, remarks=tuple(remarks))
+    draft = replace(draft, doubts={it.name: tuple(columns.doubts(it)) for it in criteria})
     labels = {column: label for own in scores.values() for column, label in own.items()}
     return replace(draft, reasons=_reasons(table, draft), roles=_roles(columns, draft, labels))
 
@@ -199,7 +215,7 @@ def _check_found(columns: Columns, inputs: Group, scores: Mapping[str, object]) 
                 f"{columns.table.source}: no column looks like {what}: name it with --{option}. "
                 "Its columns: "
                 + "; ".join([*inputs, *(f"{it} ({columns.left_out(it, inputs)})" for it in others)])
-                + "."
+                + f". {columns.table.hint}".rstrip()
             )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeGuard
 
 import dspy
 
-from mogradjudge.criteria import Group, Rubric
+from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.conversations import transcript
 from mogradjudge.data.faults import Fault, Findings, say_notes
@@ -84,7 +85,7 @@ def load_examples(
     rubric = rubric_for(rubric, table.columns)
     labels = _labels_of(rubric)
     keep = keep if keep in table.columns else None
-    table = unnested(table, rubric.columns, tuple(labels))
+    table = replace(unnested(table, rubric.columns, tuple(labels)), origins=())
     if require_human:
         table = raters_in_one_list(table, rubric)
         scores = tuple(it.human for it in rubric.criteria)
@@ -140,13 +141,9 @@ def _columns(
         faults += wrong if column in table.columns else []
     for criterion in rubric.criteria:
         scores = read_scores(table, criterion)
-        columns[criterion.human] = scores.values
+        columns |= _of_criterion(table, criterion) | {criterion.human: scores.values}
         faults += scores.faults
         notes += scores.notes
-        if criterion.comment in table.columns:
-            columns[criterion.comment] = [
-                _comment(cell) for cell in table.column(criterion.comment)
-            ]
     if keep:
         columns[keep] = [str(value) for value in table.column(keep)]
     labels = {"group": rubric.group or None, _RATER: rubric.rater}
@@ -155,13 +152,27 @@ def _columns(
             what = field.split()[0]
             columns[field], wrong = _labels(table, label, what, required=label in required)
             faults += wrong
-    bad = findings.add(table.faults(faults))
-    findings.conclude(len(table.rows), skip_bad=skip_bad)
+    wrong = list(table.faults(faults))
+    # A row's input stands in each part of it.
+    findings.add(dict.fromkeys(replace(it, place=table.origin(it.place)) for it in wrong))
+    findings.conclude(len(set(map(table.origin, range(len(table.rows))))), skip_bad=skip_bad)
+    bad = {fault.place for fault in wrong}
     say_notes(table.source, notes)
     return {
         name: [value for place, value in enumerate(values) if place not in bad]
         for name, values in columns.items()
     }
+
+
+def _of_criterion(table: Table, criterion: Criterion) -> Columns:
+    """Return the columns that stand beside a criterion's scores."""
+    columns: Columns = {}
+    if criterion.comment in table.columns:
+        columns[criterion.comment] = [_comment(cell) for cell in table.column(criterion.comment)]
+    sources = table.column(source_of(criterion.human))
+    if any(sources):
+        columns[source_of(criterion.human)] = sources
+    return columns
 
 
 def _comment(cell: object) -> str | None:
@@ -227,7 +238,7 @@ def _labels(
 ) -> tuple[list[str], list[Fault]]:
     """Return each row's group or rater, its number if it has none, and what is wrong with rows."""
     if name is None or name not in table.columns:
-        return [str(row) for row, _ in enumerate(table.rows, 1)], []
+        return [str(table.origin(place)) for place, _ in enumerate(table.rows)], []
     texts, faults = texts_of(table, name)
     labels = [text if bare(text) else str(row) for row, text in enumerate(texts, 1)]
     if not required:

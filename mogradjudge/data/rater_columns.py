@@ -19,6 +19,12 @@ from mogradjudge.criteria.criterion import identifier_of
 Words: TypeAlias = tuple[str, ...]
 
 NAMED_SCALE = re.compile(r"[(\[]?(-?\d+)\s*(?:-|to|\u2013)\s*(\d+)[)\]]?")  # "Tone (1-5)"
+_GOOD = r"(?:the )?(?:very |sehr )?(?:best|better|good|excellent|perfect|gut|beste[rs]?)"
+FALLING_SCALE = re.compile(  # "Tone (1 = best)"
+    rf"\W*\b(?:[01]\s*(?:=|:|is|ist)|(?:low|lower|less|small|smaller)\s*(?:=|:|is))\s*{_GOOD}\b"
+    r"\s*[)\]]?",
+    re.IGNORECASE,
+)
 
 RATER_WORDS = {"rater", "annotator", "worker", "reviewer", "labeler", "labeller", "coder", "grader"}
 RATER_WORDS |= {"evaluator", "assessor", "participant", "turker", "judge", "raters", "annotators"}
@@ -183,7 +189,7 @@ def _pairs(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _splits(column: str) -> Iterator[tuple[Words, Words, bool]]:
     """Yield each way to read a name as a stem and a label, and whether the label is at the end."""
-    pieces = [words for piece in _PIECES.split(_bare(column)) if (words := _words(piece))]
+    pieces = [words for piece in _PIECES.split(without_scale(column)) if (words := _words(piece))]
     parts = [pieces] if len(pieces) > 1 else []
     for tokens in [*parts, _tokens(_words(column))]:
         if len(tokens) == 1 and set(tokens[0]) & _NUMBERED:  # "rater 2" alone
@@ -209,12 +215,18 @@ def _tokens(words: Words) -> list[Words]:
     return tokens
 
 
-def _bare(column: str) -> str:
-    return NAMED_SCALE.sub(" ", column)
+def without_scale(column: str) -> str:
+    """Return a column's name without what it says of the scale.
+
+    Example:
+        >>> without_scale("Tone (1-5)"), without_scale("Tone (1 = best)")
+        ('Tone  ', 'Tone ')
+    """
+    return FALLING_SCALE.sub(" ", NAMED_SCALE.sub(" ", column))
 
 
 def _words(column: str) -> Words:
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)", "_", _bare(column))
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)", "_", without_scale(column))
     return tuple(filter(None, identifier_of(apart).split("_")))
 
 

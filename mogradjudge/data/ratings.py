@@ -11,7 +11,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any, NamedTuple, TypeAlias
 
-from mogradjudge.criteria import Group, Rubric
+from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.criteria.criterion import SINGLE_RATINGS
 from mogradjudge.data.batches import BadRow, Row
@@ -156,7 +156,8 @@ def merged(
 
     Args:
         source: The table's name, for the line.
-        columns: Inputs, human scores (None where there is none) and ``group``, by row.
+        columns: Inputs, human scores (None where there is none) and ``group``, by row; and of what
+            column a score is (`source_of`), where raters have columns.
         rubric: Names the inputs and the human scores.
         raters: Who gave each row's scores; None if the table does not say.
         apart: A column whose values tell texts with equal inputs apart.
@@ -175,8 +176,11 @@ def merged(
     scores = [_scores(rows, columns, rubric, raters) for rows in texts]
     ratings = [_ratings(of_text, order) for of_text in scores]
     counts = [_counts(of_text, rubric) for of_text in ratings]
+    sources = [source_of(it.human) for it in rubric.criteria]
     merged: Columns = {
-        name: [values[rows[0]] for rows in texts] for name, values in columns.items()
+        name: [values[rows[0]] for rows in texts]
+        for name, values in columns.items()
+        if name not in sources
     }
     for criterion in rubric.criteria:
         humans = ([columns[criterion.human][row] for row in rows] for rows in texts)
@@ -214,11 +218,17 @@ def _scores(
     """Return the scores of the text in these rows, by rater and criterion."""
     scores: dict[tuple[str, str], list[float]] = {}
     for place, row in enumerate(rows, 1):
-        rater = str(place) if raters is None else raters[row]
         for criterion in rubric.criteria:
             if (score := columns[criterion.human][row]) not in (None, NOT_APPLICABLE):
+                rater = raters[row] if raters else _unnamed(criterion, columns, row) or str(place)
                 scores.setdefault((rater, criterion.name), []).append(score)
     return scores
+
+
+def _unnamed(criterion: Criterion, columns: Columns, row: int) -> str | None:
+    """Return the place of the score's column among those of the criterion's raters."""
+    sources = columns.get(source_of(criterion.human))
+    return str(criterion.raters.index(sources[row]) + 1) if sources and sources[row] else None
 
 
 def _ratings(

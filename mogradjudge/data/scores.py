@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, time
 
 from mogradjudge.criteria import Criterion, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
@@ -14,7 +15,7 @@ from mogradjudge.data.ratings import source_of
 from mogradjudge.data.tables import Table
 
 # How a missing score is written, in lower case.
-_NO_SCORE = frozenset(
+NO_SCORE = frozenset(
     {
         "",
         "#n/a",
@@ -49,6 +50,19 @@ _MONTHS = (
     r"|novembre|noviembre|dec|december|dez|dezember|déc|décembre|dic|diciembre"
 )
 _DATE = re.compile(rf"\d+[\W_]*(?:{_MONTHS})\W*", re.IGNORECASE)
+# A day, as in 2.10.2026, 10/2/26 or 2026-10-02, and a time of day.
+_DAY = r"\d{4}([./-])\d{1,2}\1\d{1,2}|\d{1,2}([./-])\d{1,2}\2(?:\d{4}|\d{2})"
+_NAMED_DAY = rf"\d{{1,2}}\.?[\s-](?:{_MONTHS})\.?[\s-]\d{{4}}|(?:{_MONTHS})\.? \d{{1,2}},? \d{{4}}"
+_TIME = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[ap]m)?(?: ?(?:z|utc|[+-]\d{2}:?\d{2}))?"
+_DAY_OR_TIME = re.compile(rf"(?:{_DAY}|{_NAMED_DAY})(?:(?:t|,? ){_TIME})?|{_TIME}", re.IGNORECASE)
+_OTHER_FORMS = {
+    "dates": _DAY_OR_TIME,
+    "percentages: write numbers without %, and give the scale": re.compile(r"\d+(?:[.,]\d+)?\s*%"),
+    "points of a whole, as 3/5: write only the points": re.compile(
+        r"\d+(?:[.,]\d+)?\s*(?:/|of|von|out of)\s*\d+"
+    ),
+    "stars: write their number": re.compile("[\u2605\u2606\u2b50\u2730\ufe0f*]+"),
+}
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _SHOWN = 3  # different cells in a note
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
@@ -122,6 +136,21 @@ def labelled(cell: object) -> tuple[int, str] | None:
     return int(match[1]), match[2].rstrip(") ")
 
 
+def other_form(cell: object) -> str | None:
+    """Name what a cell holds that is neither a text nor a score as it must be written.
+
+    Example:
+        >>> other_form("2026-10-02 08:30"), other_form("02.10.2026"), other_form("4-5")
+        ('dates', 'dates', None)
+        >>> other_form("60 %")
+        'percentages: write numbers without %, and give the scale'
+    """
+    if isinstance(cell, date | time):
+        return "dates"
+    text = bare(cell) if isinstance(cell, str) else ""
+    return next((form for form, cells in _OTHER_FORMS.items() if cells.fullmatch(text)), None)
+
+
 def _says_no_score(label: str) -> bool:
     return " ".join(re.findall(r"\w+", label.lower())) in _NO_SCORE_LABELS
 
@@ -143,7 +172,7 @@ def _from_text(
     text: str, criterion: Criterion, separator: str | None
 ) -> tuple[float | None, re.Pattern[str] | None]:
     scale = criterion.scale
-    if text.lower() in _NO_SCORE:
+    if text.lower() in NO_SCORE:
         return None, None
     if text.lower() in _TRUTHS:
         return _truth(text.lower(), scale), None

@@ -33,9 +33,10 @@ def read_spreadsheet(path: Path, wanted: Group, size: int) -> Iterator[Batch]:
     texts = enumerate(([_text(cell) for cell in row] for row in cells), above + 1)
     lines = ((number, row) for number, row in texts if has_text(row))
     others = len(names) - 1
-    notes = (f"only the first of {others + 1} sheets, {names[0]!r}, is read",) if others else ()
+    note = f"only the first of {others + 1} sheets, {names[0]!r}, is read" if others else ""
     for batch in batches_of(str(path), lines, wanted, size, "row"):
-        yield replace(batch, notes=notes)
+        hint = " ".join(filter(None, [batch.hint, note and f"O{note[1:]}."]))
+        yield replace(batch, notes=(note,) if note else (), hint=hint)
 
 
 def _text(cell: object) -> str:

@@ -37,6 +37,7 @@ class Table:
         columns: The names of all columns.
         rows: The rows.
         numbers: The rows' numbers in the source, if they are not 1, 2, ...
+        origins: The rows' numbers before they were split, if they were.
         unit: What is numbered: the source's rows or its lines.
         separator: What stands between the fields of a text file.
         notes: What the reader has to say about the source.
@@ -55,6 +56,7 @@ class Table:
     notes: Group = ()
     hint: str = ""
     unit: str = "row"
+    origins: Sequence[int] = ()
 
     def column(self, name: str) -> list[object]:
         return [row.get(name) for row in self.rows]
@@ -69,14 +71,21 @@ class Table:
 
     def split(self, parts: Callable[[str, Row], Iterable[Row]]) -> Table:
         """Return a table of the parts of each row, given where it is; they keep its number."""
-        numbers = self.numbers or range(1, len(self.rows) + 1)
         split = [
-            (number, part)
-            for number, row in zip(numbers, self.rows, strict=True)
-            for part in parts(self.where(number), row)
+            (place, part)
+            for place, row in enumerate(self.rows)
+            for part in parts(self.where_is(place), row)
         ]
-        rows, numbers = [part for _, part in split], [number for number, _ in split]
-        return replace(self, rows=rows, numbers=numbers)
+        return replace(
+            self,
+            rows=[part for _, part in split],
+            numbers=[self.numbers[place] if self.numbers else place + 1 for place, _ in split],
+            origins=[self.origin(place) for place, _ in split],
+        )
+
+    def origin(self, place: int) -> int:
+        """Return the number that the row at this index had before rows were split."""
+        return self.origins[place] if self.origins else place + 1
 
     def fault(self, place: int, rule: str, value: object = ..., advice: str = "") -> Fault:
         """Return that a row breaks a rule, by its value if there is one."""

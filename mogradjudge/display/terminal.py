@@ -18,6 +18,7 @@ WIDE = 10_000
 LINE = 160
 """Columns that a text is cut to off a terminal."""
 
+_GAP = 3  # columns between two cells of a table
 _CANNOT_MOVE = ("dumb", "unknown")  # terminals without a cursor that goes up
 
 
@@ -139,8 +140,10 @@ def print_table(
     if title:
         out.print(Text(title, style="bold"))
     cells = [[one_line(cell) for cell in column] for column in zip(columns, *rows, strict=True)]
-    # So two columns always have room; rich folds those that need more.
-    widest = None if out.width == WIDE else out.width // 2
+    # So each column has room beside the keys; rich folds those that need more.
+    half = None if out.width == WIDE else out.width // 2
+    free = half and max(half, out.width - _width(out, _table(cells[:keys], [half] * keys)) - _GAP)
+    widest = [half] * keys + [free] * len(cells[keys:])
     first, part = cells[:keys], cells[:keys]
     for column in cells[keys:]:
         wider = _table([*part, column], widest)
@@ -151,7 +154,7 @@ def print_table(
     _print(out, _table(part, widest))
 
 
-def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
+def _table(columns: Sequence[Sequence[str]], widest: Sequence[int | None]) -> Table:
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -162,7 +165,7 @@ def _table(columns: Sequence[Sequence[str]], widest: int | None) -> Table:
             Text(name),  # brackets are no markup
             justify="right" if place else "left",
             overflow="fold",
-            max_width=widest,
+            max_width=widest[place],
         )
     for row in zip(*(texts for _, *texts in columns), strict=True):
         table.add_row(*map(Text, row))

@@ -251,3 +251,62 @@ def test_label_leaves_no_lock_behind(table, monkeypatch, capsys):
     table.with_name("ratings.labels.csv").write_text("a,b\n")
     assert call(*command) == 2
     assert not list(table.parent.glob("*.lock"))
+
+
+@pytest.fixture
+def of_raters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "ratings.csv"
+    header = ("Received", "Reply", "Tone (Anna)", "Tone (Ben)", "Wit (Anna)", "Wit (Ben)")
+    scored = ((n % 5 + 1, (n * 3) % 5 + 1, n % 3 + 1, n % 4 + 1) for n in range(80))
+    table = [
+        (f"{n % 9 + 1}.10.2026", f"The short reply {n}", *own, "so it is")
+        for n, own in enumerate(scored)
+    ]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([(*header, "Comment Anna"), *table])
+    return path
+
+
+def test_what_columns_are_taken_for_stands_before_the_questions(of_raters, monkeypatch):
+    output = io.StringIO()
+    monkeypatch.setattr("sys.stdin", Terminal("\n\n\n\n\nsense\nwit\n\n\n"))
+    monkeypatch.setattr("sys.stdout", output)
+    monkeypatch.setattr("sys.stderr", output)
+    assert call("init", of_raters) == 0
+    shown = output.getvalue()
+    assert shown.index("by anna") < shown.index("The judge reads")
+    assert shown.count("left out: dates") == 1  # the answers changed no column
+    assert "column of raters" not in shown
+    rubric = Rubric.from_toml("rubric.toml")
+    assert [it.comment for it in rubric.criteria] == [None, "Comment Anna"]
+
+
+def test_an_answer_keeps_the_raters_names_and_json_is_one_document(of_raters, monkeypatch, capsys):
+    answers = ["", "calm=Tone (Anna),Tone (Ben)"]
+    monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, *[""] * 9])))
+    assert call("init", of_raters) == 0
+    assert "rating of calm by anna" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", Terminal("\n" * 20))
+    assert call("init", of_raters, "--json", "--force") == 0
+    assert json.loads(capsys.readouterr().out)["doubts"] == {"tone": [], "wit": []}
+
+
+def test_a_rubric_that_was_written_is_named_though_the_data_would_stop_a_run(of_raters, capsys):
+    with of_raters.open("a", newline="") as file:
+        csv.writer(file).writerow(["1.10.2026", "One more reply", "4-5", 1, 1, 1, ""])
+    assert call("init", of_raters, "--yes") == 2
+    printed = capsys.readouterr()
+    assert "rubric.toml" in printed.out
+    assert all(part in printed.out for part in ("80 of 81", "'4-5'", "line 82"))
+    assert "'4-5'" in printed.err
+
+
+def test_a_single_rater_is_counted_as_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "ratings.csv"
+    with path.open("w", newline="") as file:
+        cells = ((f"The short reply {n}", n % 5 + 1) for n in range(80))
+        csv.writer(file).writerows([("reply", "tone"), *cells])
+    assert call("init", path, "--yes") == 0
+    assert "1 rater a text" in capsys.readouterr().out

@@ -126,6 +126,14 @@ def test_a_terminal_is_shown_each_character_of_each_cell(rows, width):
     assert letters(said) == letters("".join(parts))
 
 
+@given(st.text("ab ", max_size=20), st.integers(40, 200))
+def test_a_cell_is_folded_only_where_the_terminal_has_no_room(key, width):
+    key = one_line(key) or "a"
+    rows = [["k", "v"], [key, "x" * (width - 7 - max(len(key), 1))]]
+    if len(key) <= width // 2:
+        assert rows[1][1] in shown(rows, width)
+
+
 @given(TABLES)
 def test_in_a_pipe_each_row_is_a_line(rows):
     lines = shown(rows, None).splitlines()

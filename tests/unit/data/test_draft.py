@@ -2,13 +2,15 @@
 
 import csv
 import json
+from dataclasses import replace
+from datetime import date
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mogradjudge import Rubric, SetupError, draft_rubric, load_examples
+from mogradjudge import Criterion, Rubric, SetupError, draft_rubric, load_examples
 from mogradjudge.criteria import fields_from_toml
 from workbooks import workbook
 
@@ -298,3 +300,172 @@ def test_a_word_for_what_does_not_apply_is_found(cell, na, levels):
     assert criterion.na == na
     assert criterion.names == (levels or ())
     assert Rubric(**fields_from_toml(draft_rubric(table).to_toml())).criteria == (criterion,)
+
+
+TYPED = {
+    "numbers": ([1, 2, 3, 4, 5], "4-5"),
+    "numbers in texts": (["1", "2", "3.0", "4", "5"], "see comment"),
+    "named levels": ([f"{n} - {name}" for n, name in enumerate(LEVELS, 1)], "4/5 or so"),
+    "words": (["fail", "pass", "pass", "fail", "pass"], "unsure"),
+    "out of any scale": ([1, 2, 3, 4, 5], "9999"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(["scores", "slip"], TYPED.values(), ids=TYPED)
+def test_a_column_of_scores_stays_one_with_a_few_other_cells(scores, slip):
+    cells = [scores[n % 5] for n in range(80)]
+    table = [{"reply": text(n), "Tone (Anna)": it, "Tone (Ben)": it} for n, it in enumerate(cells)]
+    right = draft_rubric(table).rubric
+    for place, cell in ((3, slip), (7, "?"), (9, "-")):
+        table[place]["Tone (Anna)"] = cell
+    draft = draft_rubric(table)
+    assert draft.rubric == replace(right, criteria=draft.rubric.criteria)
+    assert draft.criteria[0].raters == ("Tone (Anna)", "Tone (Ben)")
+    assert draft.criteria[0].scale == right.criteria[0].scale
+    [doubt] = draft.doubts["tone"]
+    assert all(part in doubt for part in (repr(slip), "row 4", "79 of 80", "'Tone (Anna)'"))
+    assert doubt in draft.to_toml()
+    assert not any(draft_rubric(table[10:]).doubts.values())
+
+
+def test_a_column_that_is_left_out_shows_the_cells_that_do_not_fit():
+    table = [{"reply": text(n), "tone": score(n), "wit": score(n)} for n in range(40)]
+    for n in range(8):
+        table[4 * n]["wit"] = "see mail"
+    assert "'see mail' in row 1" in draft_rubric(table).roles["wit"]
+    with pytest.raises(SetupError, match="see mail"):
+        draft_rubric(table, human={"wit": ["wit"]})
+
+
+DATES = {
+    "German": lambda n: f"{1 + n % 28:02}.10.2026",
+    "American": lambda n: f"10/{1 + n % 28}/26 9:30 PM",
+    "ISO": lambda n: f"2026-10-{1 + n % 28:02}",
+    "ISO with a time": lambda n: f"2026-10-{1 + n % 28:02} {n % 24:02}:07",
+    "with a zone": lambda n: f"2026-10-{1 + n % 28:02}T08:07:09.25+02:00",
+    "words": lambda n: f"{1 + n % 28} October 2026",
+    "days": lambda n: date(2026, 10, 1 + n % 28),
+    "times": lambda n: f"{n % 20:02}:15",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("moment", DATES.values(), ids=DATES)
+def test_dates_are_neither_documents_nor_texts_nor_raters(moment):
+    table = [{"Received": moment(n), "reply": text(n), "tone": score(n)} for n in range(80)]
+    table += [{**row, "tone": 3} for row in table[:5]]
+    draft = draft_rubric(table)
+    assert (draft.inputs, draft.group, draft.rater) == (("reply",), None, None)
+    assert "dates" in draft.roles["Received"]
+    named = [{"Document": table[n // 2]["Received"], **row} for n, row in enumerate(table[:80])]
+    assert draft_rubric(named).group == "Document"
+
+
+FALLING = ["tone (1 = best)", "tone (1=best)", "tone, lower is better", "tone (1 = sehr gut)"]
+
+
+@pytest.mark.parametrize("column", [*FALLING, "tone (1-5, 1 = best)"])
+def test_the_direction_of_a_falling_scale_is_not_guessed(column):
+    draft = draft_rubric([{"reply": text(n), column: score(n)} for n in range(40)])
+    [tone] = draft.criteria
+    assert tone.name == "tone"
+    assert "higher" not in tone.definition
+    [doubt] = draft.doubts["tone"]
+    assert "lower" in doubt
+    assert "6 minus" in doubt
+    assert doubt in draft.to_toml()
+
+
+@pytest.mark.parametrize("column", ["tone (5 = best)", "tone (1 = bad)", "tone (10 = best)"])
+def test_a_rising_scale_is_no_doubt(column):
+    draft = draft_rubric([{"reply": text(n), column: score(n)} for n in range(40)])
+    assert "higher" in draft.criteria[0].definition
+    assert not any(draft.doubts.values())
+
+
+@pytest.mark.parametrize(["stray", "scale"], [(0, "0 to 5"), (9, "1 to 10"), (99, "0 to 100")])
+def test_a_score_that_alone_widens_a_scale_is_said(stray, scale):
+    table = [{"reply": text(n), "human_tone": score(n)} for n in range(80)]
+    table[3]["human_tone"] = stray
+    draft = draft_rubric(table)
+    assert str(draft.criteria[0].scale) == scale
+    [doubt] = draft.doubts["tone"]
+    assert all(part in doubt for part in ("1 of 80", str(stray), "1 to 5"))
+
+
+@pytest.mark.parametrize("columns", [["Comment Anna"], ["Anna's notes", 'Why "Ben"']])
+def test_comments_on_no_single_criterion_are_offered(columns):
+    cells = rows("reply,human_tone,human_wit", lambda n: (text(n), score(n), score(n)))
+    said = [dict.fromkeys(columns, "so" if n % 2 else "it is") for n in range(40)]
+    draft = draft_rubric([row | own for row, own in zip(cells, said, strict=True)])
+    written = draft.to_toml()
+    assert Rubric(**fields_from_toml(written)) == draft.rubric
+    assert all("`comment`" in draft.roles[column] for column in columns)
+    for column in columns:
+        line = f"comment = {json.dumps(column)}"
+        assert written.count(f"# {line}\n") == 2
+        chosen = Rubric(**fields_from_toml(written.replace(f"# {line}\n", f"{line}\n")))
+        assert [it.comment for it in chosen.criteria] == [column, column]
+
+
+def test_raters_keep_their_names_where_columns_are_said():
+    cells = [dict(zip(MESSY, messy(n), strict=True)) for n in range(40)]
+    draft = draft_rubric(cells, human={"warmth": ["Tone (Anna)", "Tone (Ben)"]})
+    assert "warmth by anna" in draft.roles["Tone (Anna)"]
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+@pytest.mark.parametrize("title", ["Service desk export, October", "Export"])
+@pytest.mark.parametrize("kind", ["csv", "xlsx"])
+def test_a_title_above_the_header_is_said(kind, title, separator, tmp_path):
+    cells = [("Ticket", "reply", "tone", "wit"), *((f"T{n}", text(n), n % 5, 3) for n in range(9))]
+    path = tmp_path / f"a.{kind}"
+    if kind == "xlsx":
+        workbook(path, [(title,), *cells])
+    else:
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter=separator).writerows([(title,), *cells])
+    with pytest.raises(SetupError, match="first line"):
+        draft_rubric(path)
+    rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", human="tone")])
+    with pytest.raises(SetupError, match="above"):
+        load_examples(path, rubric)
+
+
+@pytest.mark.parametrize("cells", [("Hello there", 3), ("Hello, there", 3)])
+def test_a_header_is_no_title(cells, tmp_path):
+    path = write(tmp_path / "a.csv", [cells] * 9, ("reply", "unknown"))
+    with pytest.raises(SetupError) as error:
+        load_examples(path, Rubric(["text"], [Criterion("tone", "Is it kind?")]))
+    assert "looks like a title" not in str(error.value)
+
+
+def test_the_sheet_that_was_read_is_said_where_nothing_fits(tmp_path):
+    path = tmp_path / "a.xlsx"
+    workbook(path, [("Notes",), ("exported by Ben",), ("do not share",)], ["More"])
+    with pytest.raises(SetupError, match="first of 2 sheets, 'Ratings'"):
+        draft_rubric(path)
+
+
+FORMS = {
+    "percentages": [f"{10 * n} %" for n in range(10)],
+    "3/5": [f"{n}/9" for n in range(1, 10)],
+    "stars": ["\u2605" * n for n in range(1, 10)],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_in_another_form_are_no_documents_and_said(form):
+    cells = FORMS[form]
+    draft = draft_rubric(
+        [{"reply": text(n), "tone": score(n), "quality": cells[n % len(cells)]} for n in range(60)]
+    )
+    assert (draft.inputs, draft.group, draft.rubric.names) == (("reply",), None, ("tone",))
+    assert form in draft.roles["quality"]
+
+
+@pytest.mark.parametrize("cell", ["{:g}", "{:g}|"])
+def test_half_points_are_scores(cell):
+    cells = [cell.format(1 + n % 9 / 2) for n in range(40)]
+    cells = [it.rstrip("|").replace(".", ",") if it.endswith("|") else it for it in cells]
+    draft = draft_rubric([{"reply": text(n), "quality": it} for n, it in enumerate(cells)])
+    assert str(draft.criteria[0].scale) == "1 to 5"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mogradjudge import Criterion, Rubric, SetupError, load_examples
 from mogradjudge.criteria import fields_from_toml
-from mogradjudge.data import Rating
+from mogradjudge.data import Rating, ReadOptions
 
 CRITERIA = [Criterion("clarity", "Is easy to read."), Criterion("tone", "Is friendly.")]
 RUBRIC = Rubric(("text",), CRITERIA)
@@ -147,6 +147,38 @@ def test_the_texts_of_several_ratings_are_counted(rows, part, tmp_path, caplog):
 
 RATERS = Rubric(["text"], [Criterion("tone", "Is it kind?", raters=["Ann T.", "Ben T."])])
 OF_RATERS = ("text", "Ann T.", "Ben T.")
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_row_that_stands_twice_adds_no_rater(single, tmp_path, caplog):
+    both = [Criterion("wit", "Is it witty?")] if single else []
+    rubric = Rubric(["text"], [*RATERS.criteria, *both])
+    rows = [("a", 4, 2, 3), ("b", 1, 5, 3)]
+    twice = [*rows, ("a", 5, 2, 3)]
+    columns = (*OF_RATERS, "human_wit")
+    once = load_examples(table(tmp_path / "a.csv", rows, columns), rubric)
+    caplog.clear()
+    examples = load_examples(table(tmp_path / "b.csv", twice, columns), rubric)
+    assert [it for it in examples[0].single_ratings if it.criterion == "tone"] == [
+        Rating("1", "tone", 4.5),
+        Rating("2", "tone", 2.0),
+    ]
+    assert examples[1] == once[1]
+    assert "1 text was rated more than once" in caplog.text
+
+
+def test_rows_are_counted_and_named_as_in_the_file(tmp_path, caplog):
+    rows = [("a", 4, 2), ("", 1, 5), ("c", 3, 3), ("d", 2, 2)]
+    path = table(tmp_path / "a.csv", rows, OF_RATERS)
+    with pytest.raises(SetupError, match=r"empty in line 3\."):
+        load_examples(path, RATERS)
+    examples = load_examples(path, RATERS, options=ReadOptions(skip_bad=True))
+    assert "1 of 4 rows" in caplog.messages[0]
+    whole = load_examples(table(tmp_path / "b.csv", [*rows[:1], *rows[2:]], OF_RATERS), RATERS)
+    assert [it.group for it in examples] == ["1", "3", "4"]
+    assert [it.group for it in whole] == ["1", "2", "3"]
+    bare = load_examples(tmp_path / "b.csv", RATERS, require_human=False)
+    assert all({*it.keys()} == {"text", "human_tone", "group"} for it in bare)
 
 
 def test_a_gap_of_a_rater_is_counted_on_its_criterion(tmp_path, caplog):
