@@ -219,6 +219,8 @@ def note_on(step: Step) -> str:
         notes.append(f"only the sections of {', '.join(decided.sections)} were accepted")
     if decided is not None and decided.beaten_by is not None:
         notes.append(f"step {decided.beaten_by} is better")
+    if decided is not None and decided.reason:
+        notes.append(decided.reason)
     return "; ".join(notes)
 
 
