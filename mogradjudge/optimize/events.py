@@ -243,9 +243,10 @@ class RaceEnded(StepEvent, headline=True):
 
 
 @dataclass(frozen=True)
-class ResultConfirmed(Event, headline=True):
+class ResultConfirmed(Event):
     """Initial and best instructions were compared on the confirmation texts, or why not.
 
+    No headline: what ends a run says it, `compile` and `OptimizationResult` for example.
     ``difference`` is that of the mean agreement; None if there is none.
     """
 

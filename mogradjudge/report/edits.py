@@ -31,6 +31,7 @@ Kind: TypeAlias = Literal["same", "added", "removed", "gap"]
 _Place: TypeAlias = tuple[str, str | None]  # predictor and criterion; None is the preamble
 _WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 _MOST_WORDS = 1200  # comparing takes time in the product of both lengths
+_LEAST_SAME = 1 / 3  # of the old words, for a comparison word by word
 _KEPT = 160  # characters of an unchanged stretch that are shown at each of its ends
 
 
@@ -95,6 +96,11 @@ class SectionEdit:
     def changed(self) -> bool:
         """Whether a word differs."""
         return any(piece.kind in ("added", "removed") for piece in self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it shows the whole old text, then the whole new one."""
+        return [piece.kind for piece in self.pieces] == ["removed", "added"]
 
 
 @dataclass(frozen=True)
@@ -307,16 +313,26 @@ def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...],
     """Cut an edit at twice the limit of a text, because it contains two texts."""
     room, shown = 2 * limits.characters, []
     for piece in pieces:
-        if room > 0:
-            shown.append(Piece(piece.kind, piece.text[:room]))
-        room -= len(piece.text)
-    return tuple(shown), max(0, -room)
+        text = _head(piece.text, room)
+        shown += [Piece(piece.kind, text)] if text else []
+        room = room - len(text) if text == piece.text else 0
+    sizes = (sum(len(piece.text) for piece in some) for some in (pieces, shown))
+    return tuple(shown), next(sizes) - next(sizes)
 
 
 def cut(value: object, limits: Limits) -> Shown:
     """Cut a text, or another value written as text, to the limit."""
     text = value if isinstance(value, str) else str(value)
-    return Shown(text[: limits.characters], max(0, len(text) - limits.characters))
+    shown = _head(text, limits.characters)
+    return Shown(shown, len(text) - len(shown))
+
+
+def _head(text: str, room: int) -> str:
+    """Return what there is room for, up to the end of a word if one is near."""
+    if len(text) <= room:
+        return text
+    blanks = [match.start() for match in re.finditer(r"\s", text[: room + 1])]
+    return text[: blanks[-1] if blanks and 2 * blanks[-1] > room else room]
 
 
 def _place(section: SectionRewritten) -> _Place:
@@ -346,16 +362,28 @@ def _slots(candidate: Candidate | None) -> dict[_Place, str]:
 def diff(before: str, after: str) -> tuple[Piece, ...]:
     """Compare two texts; long unchanged stretches are shortened.
 
-    If very much differs, lines are compared instead of words.
+    If very much differs, lines are compared instead of words. Where little of the old text but
+    single words is in the new one, both are shown whole.
 
     >>> [(piece.kind, piece.text) for piece in diff("Rate the text.", "Rate the whole text.")]
     [('same', 'Rate the'), ('added', ' whole'), ('same', ' text.')]
     """
     old, new = _WORDS.findall(before), _WORDS.findall(after)
+    shortest = 2
     if max(len(old), len(new)) - _same_start(old, new) > _MOST_WORDS:
+        shortest = 1
         old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     start = _same_start(old, new)
     matcher = difflib.SequenceMatcher(None, old[start:], new[start:], autojunk=False)
+    runs = (block.size for block in matcher.get_matching_blocks())
+    if start + sum(size for size in runs if size >= shortest) < len(old) * _LEAST_SAME:
+        return tuple(Piece(*it) for it in (("removed", before), ("added", after)) if it[1])
+    return _pieces(matcher, old, new, start)
+
+
+def _pieces(
+    matcher: difflib.SequenceMatcher[str], old: Sequence[str], new: Sequence[str], start: int
+) -> tuple[Piece, ...]:
     pieces: list[Piece] = []
     same = "".join(old[:start])
     for how, i, j, k, m in matcher.get_opcodes():

@@ -31,7 +31,7 @@ from mogradjudge.report import advice, edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions
 from mogradjudge.report.costs import costs
-from mogradjudge.report.edits import chain, diff, whole_edits
+from mogradjudge.report.edits import chain, cut, diff, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
@@ -342,6 +342,38 @@ def test_a_diff_holds_both_texts(before, after):
     pieces = diff(before, after)
     assert "".join(p.text for p in pieces if p.kind != "removed") == after
     assert "".join(p.text for p in pieces if p.kind != "added") == before
+
+
+NEW = "What decides is the address.\n- 5: the address and the form.\n- 1: leaves people to ask."
+
+
+@pytest.mark.parametrize(
+    ["before", "after", "is_whole"],
+    [
+        ("Rate from 1 to 5.", NEW, True),
+        (NEW, "Rate from 1 to 5.", True),
+        (NEW, NEW.replace("decides", "counts"), False),
+        (NEW, f"{NEW}\n{NEW[:10]}", False),
+        ("Rate it.", "Rate it. Mind the tone.", False),
+    ],
+)
+def test_a_text_that_is_new_is_shown_whole(before, after, is_whole):
+    edit = edits.compared("tone", ("tone",), before, after, Limits())
+    assert edit.is_whole == is_whole
+    if is_whole:
+        assert [piece.text for piece in edit.pieces] == [before, after]
+
+
+@given(text=st.text(alphabet="ab \n", max_size=60), room=st.integers(1, 60))
+def test_a_cut_ends_at_a_word_and_counts_what_is_left_out(text, room):
+    shown = cut(text, Limits(room))
+    assert len(shown.text) <= room
+    assert len(shown.text) + shown.left_out == len(text)
+    assert text.startswith(shown.text)
+    if " " in text[room // 2 + 1 : room + 1] and shown.left_out:
+        assert text[len(shown.text)].isspace()
+    whole = edits.compared("tone", ("tone",), "", text, Limits(room))
+    assert sum(len(piece.text) for piece in whole.pieces) + whole.left_out == len(text)
 
 
 def test_a_long_stretch_that_stays_is_shortened_and_says_so():
