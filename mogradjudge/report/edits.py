@@ -132,12 +132,12 @@ class Chain:
 
 
 def sections(findings: Findings) -> Section:
-    """Show the differences between the initial and the final sections."""
+    """Show the differences between the initial and the best sections."""
     run = findings.run
     return Section(
         anchor="sections",
         title="Sections",
-        heading=f"The sections, initial to {'final' if run.ended else 'best so far'}",
+        heading=f"The sections, initial to best{'' if run.ended else ' so far'}",
         template="run_sections.html.j2",
         within=lambda limits: {"edits": whole_edits(run, limits)},
     )
@@ -154,7 +154,7 @@ def steps(findings: Findings) -> Section:
 
 
 def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
-    """Compare the final sections, or the best so far, with the initial ones."""
+    """Compare the best sections, or the best so far, with the initial ones."""
     final = _final(run)
     return _edits(run, _seed(run), final, final.keys(), limits)
 

@@ -1,4 +1,4 @@
-"""Agreement with intervals: of each scoring, of text lengths, and of final minus initial."""
+"""Agreement with intervals: of each scoring, of text lengths, and of best minus initial."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def scoring(run: RunData, step: int, split: str) -> Scoring | None:
 
 
 def ends(run: RunData, split: str) -> Ends | None:
-    """Compare the final with the initial instructions; None if one of them was not scored.
+    """Compare the best with the initial instructions; None if one of them was not scored.
 
     Nothing is tested if the initial instructions were kept.
     """
@@ -252,7 +252,7 @@ def _by_agreement(
         {name: judge_of(texts, name) for name in run.criteria} for texts in (first, last)
     )
     groups = [text.group for text in first]
-    return claims_between(human, before, after, groups, options_of(run), ("initial", "final"))
+    return claims_between(human, before, after, groups, options_of(run), ("initial", "best"))
 
 
 def _length_of(input_name: str, texts: Sequence[JudgedText], _: str) -> list[float | None]:

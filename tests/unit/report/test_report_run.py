@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from unittest import mock
 
 import dspy
 import pytest
@@ -13,7 +14,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
-from mogradjudge import MOGrad, Objective, Rubric, SetupError
+from mogradjudge import Criterion, MOGrad, Objective, Rubric, SetupError
 from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import LineLog, read_json, to_json, write_text
@@ -27,15 +28,17 @@ from mogradjudge.optimize.events import (
     StepStarted,
     UnitsRouted,
 )
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report import advice, edits, write_report
 from mogradjudge.report.about import facts
-from mogradjudge.report.confusion import confusions
+from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
 from mogradjudge.report.edits import chain, cut, diff, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
 from mogradjudge.report.section import Findings, Limits
+from mogradjudge.report.verdict import section as section_of_verdict
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
 from mogradjudge.stages.conflicts import Conflict, Side
@@ -316,6 +319,47 @@ def test_confusions_are_those_of_an_oracle(run_dir):
         expected = confusion_matrix(human, judge, labels=[1, 2, 3, 4, 5])
         assert [list(row) for row in found.counts] == expected.tolist()
         assert sum(found.human) == sum(found.judge) == len(texts)
+
+
+LEVELS = ("useless", "weak", "fair", "good", "excellent")
+
+
+@pytest.mark.parametrize(
+    ["pairs", "names", "said"],
+    [
+        ([(3, 4)] * 6 + [(1, 1)] * 9, LEVELS, {"6", "fair (3)", "good (4)"}),
+        ([(3, 4)] * 6 + [(1, 1)] * 9, (), {"6", "3", "4"}),
+        ([(3, 4)] * 2 + [(3, 5), (1, 1)], LEVELS, {"3", "fair (3)", "good (4)", "excellent (5)"}),
+        ([(2, 4)] * 4 + [(2, 2), (5, 4), (1, 1)], LEVELS, {"4", "5", "weak (2)", "good (4)"}),
+        ([(3, 4), (2, 4), (1, 1)], LEVELS, set()),
+        ([(3, 4), (3, 3)] * 2, LEVELS, set()),
+        ([(3.5, 3)] * 9, LEVELS, set()),
+        ([(None, 3), (3, None)] * 9, LEVELS, set()),
+    ],
+)
+def test_what_a_judge_gets_wrong_most_is_said_where_it_is_much_of_one_kind(pairs, names, said):
+    rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5), names=names)])
+    texts = [
+        JudgedText(str(place), "", {}, {}, {"tone": human}, {"tone": judge})
+        for place, (human, judge) in enumerate(pairs)
+    ]
+    (counted,) = confusions(mock.Mock(rubric=rubric), texts)
+    sentence = main_error(counted)
+    assert bool(sentence) == bool(said)
+    assert all(word in sentence for word in said)
+    levels = {f"{name} ({score})" for score, name in enumerate(LEVELS, 1)}
+    assert {level for level in levels if level in sentence} == said & levels
+
+
+def test_the_first_screen_says_what_the_result_gets_wrong_on_the_texts_that_chose_nothing(
+    run_dir, undrawn
+):
+    findings = Findings(read_run(run_dir))
+    text = [JudgedText("1", "1", {}, {}, {"fluency": 3.0}, {"fluency": 5.0})] * 3
+    with mock.patch.object(Findings, "texts", text):
+        values = section_of_verdict(findings).values
+    assert values["where"] == findings.split == "test"
+    assert [name for name, _ in values["errors"]] == ["fluency"]
 
 
 def test_named_levels_are_shown_by_their_names(run_dir):
