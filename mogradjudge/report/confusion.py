@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _WIDEST = 11  # scores of a scale that a table can show one by one
 _FEWEST = 3  # texts that make an error worth a sentence
+_ROOM = 24  # characters of all levels' names that stand side by side
 HEAT = 9
 """The darkest of the shades that a count can have."""
 
@@ -198,7 +199,11 @@ def _figure(confusion: Confusion) -> Figure:
             hatch=hatch,
             label=label,
         )
-    axes.set_xticks(places, confusion.bins)
+    names = [short(name) for name in confusion.bins]
+    axes.set_xticks(places, names)
+    if sum(map(len, names)) > _ROOM:
+        for tick in axes.get_xticklabels():
+            tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.locator_params(axis="y", integer=True)
     axes.set_xlabel("score")
     axes.set_ylabel("texts")

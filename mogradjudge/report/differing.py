@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class Row:
 
     of: Differing
     level: str
+    document: str
     reason: Shown
     inputs: tuple[tuple[str, Shown], ...]
 
@@ -39,11 +41,17 @@ def section(findings: Findings) -> Section | None:
         values={
             "split": findings.split,
             "levels": sorted({_level(row) for row in rows}, key=float),
-            "documents": sorted({row.document for row in rows}),
+            "documents": sorted({run.document_name(row.document) for row in rows}, key=_natural),
             "differ": len(rows),
         },
         within=lambda limits: {"rows": _shown(run, rows, limits)},
     )
+
+
+def _natural(name: str) -> list[str | int]:
+    """Return a key that sorts "row 9" before "row 10"."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _level(row: Differing) -> str:
@@ -58,8 +66,9 @@ def _shown(run: RunData, rows: Sequence[Differing], limits: Limits) -> list[Row]
         Row(
             row,
             _level(row),
+            run.document_name(row.document),
             cut(row.reason or "", limits),
-            tuple((name, cut(value, limits)) for name, value in row.inputs.items()),
+            tuple((name, cut(value, limits)) for name, value in run.in_order(row.inputs).items()),
         )
         for row in rows
         if id(row) in first

@@ -74,9 +74,12 @@ class Remark:
 
 @dataclass(frozen=True)
 class Case:
-    """One example of a batch, and what was written about it."""
+    """One example of a batch, and what was written about it.
 
-    example_id: str
+    ``name`` is that of its document, or its id in the runs of earlier versions; empty for a batch.
+    """
+
+    name: str
     inputs: tuple[tuple[str, Shown], ...]
     scores: tuple[Score, ...]
     critiques: tuple[Remark, ...]
@@ -239,8 +242,11 @@ def _cases(run: RunData, step: Step, limits: Limits) -> list[Case]:
     named += [gradient.example_id for gradient in gradients]
     return [
         Case(
-            example_id=name,
-            inputs=tuple((key, cut(value, limits)) for key, value in inputs.get(name, {}).items()),
+            name=run.document_name(judged[name].group) if name in judged else name,
+            inputs=tuple(
+                (key, cut(value, limits))
+                for key, value in run.in_order(inputs.get(name, {})).items()
+            ),
             scores=_scores(run, judged[name]) if name in judged else (),
             critiques=_remarks(critiques, name, limits),
             gradients=_remarks(gradients, name, limits),

@@ -144,6 +144,16 @@ class RunData:
         measured_on = VALIDATION if self.confirmation.seed is None else CONFIRMATION
         return self.confirmation.ceilings if split == measured_on else {}
 
+    def in_order(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a text's inputs in the rubric's order; the event log sorts them."""
+        known = () if self.rubric is None else self.rubric.inputs
+        return {name: inputs[name] for name in dict.fromkeys((*known, *inputs)) if name in inputs}
+
+    def document_name(self, group: str) -> str:
+        """Name a document as the user knows it: by its group, or by its row in the table."""
+        is_row = self.rubric is not None and not self.rubric.group and group.isdecimal()
+        return f"row {group}" if is_row else group
+
     @property
     def holds_out(self) -> bool | None:
         """Whether test texts are held out; None if it is unknown."""

@@ -133,10 +133,11 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
     last = first if compared.seed_kept else run.texts(run.best, compared.split)
     methods = {options_of(run).of(name).method for name in run.criteria}
     lengths_compare = methods.isdisjoint(MOMENTS)  # a length is on no scale
-    inputs = dict.fromkeys(name for text in first for name in text.lengths if lengths_compare)
+    inputs = {name: None for text in first for name in text.lengths if lengths_compare}
     seed, final = compared.seed, compared.final
     lengths = {
-        name: _measured(run, first, partial(_length_of, name), 0, compared.split) for name in inputs
+        name: _measured(run, first, partial(_length_of, name), 0, compared.split)
+        for name in run.in_order(inputs)
     }
     if compared.left_out:
         seed = _with_mean(run, first, judge_of, seed, names)

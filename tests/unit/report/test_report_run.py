@@ -29,7 +29,7 @@ from mogradjudge.optimize.events import (
     UnitsRouted,
 )
 from mogradjudge.programs.judged_text import JudgedText
-from mogradjudge.report import advice, edits, write_report
+from mogradjudge.report import advice, confusion, differing, edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
@@ -544,7 +544,7 @@ def test_without_matplotlib_there_are_tables_and_a_word(run_dir, tmp_path):
 def test_what_is_absent_is_said(run_dir):
     text = page_of(run_dir).text
     assert "There is no human ceiling here" in text
-    assert "Not measured" in text
+    assert "Interference" not in text
     assert "Every text of every scoring has a usable score" in text
 
 
@@ -572,7 +572,6 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
     write_text(tmp_path / "interference.json", to_json({"what": "30 texts.", "claims": [claim]}))
     text = page_of(run_dir, out=tmp_path / "r.html", interference=tmp_path).text
     assert "(J1 - J0) - (S1 - S0)" in text
-    assert "Not measured" not in text
     with pytest.raises(SetupError, match=r"has no interference\.json"):
         write_report(run_dir, interference=run_dir)
     write_text(tmp_path / "interference.json", "{}")
@@ -697,6 +696,49 @@ def test_the_texts_on_which_judge_and_people_differ_can_be_read_and_narrowed_dow
     assert {entry["data-criteria"] for entry in entries} == set(RUBRIC.names)
     assert {entry["data-document"] for entry in entries} == {"g0"}
     assert "a text to read" in page.text and "it is very fluent" in page.text
+
+
+def test_inputs_come_in_the_rubrics_order_and_documents_by_names_that_people_know(run_dir):
+    run = read_run(run_dir)
+    rubric = Rubric(["source", "output"], run.rubric.criteria)
+    run = dataclasses.replace(run, rubric=rubric)
+    assert [*run.in_order({"a": 0, "output": 1, "source": 2})] == ["source", "output", "a"]
+    batch, case = run.steps[0].batch, chain(run, Limits()).links[0].cases[0]
+    assert case.name == batch.texts[0].group
+    assert [run.document_name(name) for name in ("12", "doc-3")] == ["row 12", "doc-3"]
+    grouped = Rubric(["output"], run.rubric.criteria, group="customer")
+    assert dataclasses.replace(run, rubric=grouped).document_name("12") == "12"
+    names = {"row 10", "row 9", "doc"}
+    assert sorted(names, key=differing._natural) == ["doc", "row 9", "row 10"]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ["name", "title"], [("tuned", "Run: tuned"), ("run", "Run: helpdesk/run"), ("Run", "helpdesk")]
+)
+def test_a_title_names_the_run_and_doubles_no_word(name, title, run_dir, tmp_path):
+    (tmp_path / "helpdesk").mkdir()
+    folder = copied(run_dir, tmp_path / "helpdesk" / name)
+    assert title in page_of(folder).text
+
+
+def test_a_gate_is_told_in_words_and_a_long_setting_says_what_is_cut(run_dir):
+    run = read_run(run_dir)
+    request = {**run.request, "gate": {"name": "NoCriterionRegression", "tolerance": 0.02}}
+    run = dataclasses.replace(run, request={**request, "judge": "word " * 100})
+    shown = dict(facts(run))
+    assert "accepts" in shown["gate"] and "0.02" in shown["gate"]
+    cut_at, _, rest = shown["judge settings"].partition(" ... ")
+    assert cut_at.endswith("word") and str(500 - len(cut_at)) in rest
+
+
+@pytest.mark.parametrize(["names", "angle"], [(LEVELS, 30), ((), 0)])
+def test_long_names_of_levels_do_not_overlap(names, angle):
+    rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5), names=names)])
+    texts = [JudgedText("1", "", {}, {}, {"tone": 3}, {"tone": 4})]
+    (counted,) = confusions(mock.Mock(rubric=rubric), texts)
+    (axes,) = confusion._figure(counted).axes
+    assert {tick.get_rotation() for tick in axes.get_xticklabels()} == {angle}
 
 
 def test_a_run_keeps_the_inputs_of_the_texts_that_it_is_measured_on(run_dir):
