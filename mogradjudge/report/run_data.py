@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -151,8 +152,17 @@ class RunData:
 
     def document_name(self, group: str) -> str:
         """Name a document as the user knows it: by its group, or by its row in the table."""
-        is_row = self.rubric is not None and not self.rubric.group and group.isdecimal()
-        return f"row {group}" if is_row else group
+        return f"row {group}" if self._are_rows and group.isdecimal() else group
+
+    @cached_property
+    def _are_rows(self) -> bool:
+        """Whether each text is a document of its own, which its row then names."""
+        if self.rubric is None or self.rubric.group:
+            return False
+        groups = [
+            text.group for (step, _), texts in self.scored.items() if step == 0 for text in texts
+        ]
+        return len(set(groups)) == len(groups)
 
     @property
     def holds_out(self) -> bool | None:

@@ -447,7 +447,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     *texts, batch = first.cases
     assert len(texts) == 8
     assert {len(case.critiques) for case in texts} <= {1, 2}
-    assert (batch.example_id, len(batch.gradients)) == ("", 2)
+    assert (batch.name, len(batch.gradients)) == ("", 2)
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
 
 
@@ -704,7 +704,12 @@ def test_inputs_come_in_the_rubrics_order_and_documents_by_names_that_people_kno
     run = dataclasses.replace(run, rubric=rubric)
     assert [*run.in_order({"a": 0, "output": 1, "source": 2})] == ["source", "output", "a"]
     batch, case = run.steps[0].batch, chain(run, Limits()).links[0].cases[0]
-    assert case.name == batch.texts[0].group
+    assert case.name == f"row {batch.texts[0].group}"
+    texts = [judged(number, RUBRIC.names) for number in (1, 2)]
+    texts = [dataclasses.replace(text, group=text.example_id) for text in texts]
+    shared = dataclasses.replace(run, scored={(0, "validation"): texts * 2})
+    assert shared.document_name("12") == "12"
+    run = dataclasses.replace(run, scored={(0, "validation"): texts})
     assert [run.document_name(name) for name in ("12", "doc-3")] == ["row 12", "doc-3"]
     grouped = Rubric(["output"], run.rubric.criteria, group="customer")
     assert dataclasses.replace(run, rubric=grouped).document_name("12") == "12"
