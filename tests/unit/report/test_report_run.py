@@ -33,7 +33,8 @@ from mogradjudge.report import advice, confusion, differing, edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
-from mogradjudge.report.edits import chain, cut, diff, whole_edits
+from mogradjudge.report.diff import diff
+from mogradjudge.report.edits import chain, cut, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
@@ -429,7 +430,7 @@ def test_a_long_stretch_that_stays_is_shortened_and_says_so():
 
 
 def test_very_long_texts_are_compared_by_line(monkeypatch):
-    monkeypatch.setattr(edits, "_MOST_WORDS", 1)
+    monkeypatch.setattr("mogradjudge.report.diff._MOST_WORDS", 1)
     pieces = diff("one two\nthree four\n", "one two\nthree five\n")
     assert [piece.text for piece in pieces] == ["one two\n", "three four\n", "three five\n"]
 
