@@ -15,6 +15,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import plain
 from mogradjudge.lm.metering import booked
+from mogradjudge.objectives.human_agreement import HumanAgreement
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.events import (
     BatchJudged,
@@ -108,7 +109,9 @@ def propose(
     monitor.check(context.coach, gradients)
     monitor.check(context.editor, edits)
     proposed = current.replace(_texts_of(edits))
-    reason = _why_the_same(len(batch), critiques, gradients, resolved, edits)
+    of_people = all(isinstance(it.aggregate, HumanAgreement) for it in context.objectives)
+    rounds = critiques, gradients, resolved, edits
+    reason = _why_the_same(len(batch), *rounds, of_people=of_people)
     return Proposal(proposed, skipped, reason if proposed == current else "")
 
 
@@ -118,8 +121,11 @@ def _why_the_same(
     gradients: Round[Gradient],
     resolved: Resolution,
     edits: Round[Edit],
+    *,
+    of_people: bool,
 ) -> str:
     """Say which round brought nothing new: the last one that had something to work on."""
+    whose = "people's ratings" if of_people else "the expected results"
     on = f"on {len(critiques.records)} critique{'s' if len(critiques.records) > 1 else ''}"
     if any(edit.texts for edit in edits.records):
         return "the editor returned the same text"
@@ -133,7 +139,7 @@ def _why_the_same(
         return f"the coach had no advice {on}"
     if critiques.skipped:
         return f"no critique could be used: {_reasons(critiques.skipped)}"
-    return f"all {texts} texts of the batch fit the expected scores within their noise"
+    return f"all {texts} texts of the batch fit {whose} within their noise"
 
 
 def _has_advice(gradients: Iterable[Gradient]) -> bool:

@@ -193,10 +193,8 @@ def _write_judge(folder: Path, path: Path) -> Path:
 
 
 def _title(kind: str, folder: Path) -> str:
-    """Name a folder, with the one that it is in where its own name says no more than its kind."""
-    folder = folder.resolve()
-    is_bare = folder.name.casefold() == kind.casefold()
-    return f"{kind}: {f'{folder.parent.name}/' if is_bare else ''}{folder.name}"
+    """Name a folder, unless its own name says no more than its kind."""
+    return kind if folder.name.casefold() == kind.casefold() else f"{kind}: {folder.name}"
 
 
 def _results(folder: Path, chosen: str | Path | None) -> Path | None:

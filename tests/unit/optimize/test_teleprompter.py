@@ -301,7 +301,7 @@ class Coached(Editor):
             {"protocol": None},
             "says nothing",
         ),
-        (ToyEngine(), {"protocol": None, "skip_tolerance": 1.0}, "fit the expected scores"),
+        (ToyEngine(), {"protocol": None, "skip_tolerance": 1.0}, "fit people's ratings"),
     ],
 )
 def test_a_step_without_new_instructions_says_why(engine, changes, word):
