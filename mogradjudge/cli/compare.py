@@ -70,7 +70,7 @@ def compare_command(
     else:
         print_paired(pairs.as_dict(), ("A", "B"))
         _print_changed(pairs.as_dict())
-        print_edits(edits)
+        print_edits(edits, second)
         print_ledger([row.as_dict() for row in ledger.rows])
     if out:
         path = write_comparison(Path(out), (first, second), pairs, edits, two.inputs)

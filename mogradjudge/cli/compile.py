@@ -110,6 +110,8 @@ def compile_command(
     mogradjudge compile ratings.csv --rubric rubric.toml --lm openai/gpt-4o-mini --out run
     """
     from mogradjudge.cli.job import Options, prepare
+    from mogradjudge.optimize.directory import JUDGE
+    from mogradjudge.report.write import REPORT
 
     chosen = Options.of(with_precedence(click.get_current_context(), options))
     ready = prepare(chosen)
@@ -119,7 +121,7 @@ def compile_command(
         click.echo(to_json(result))
     else:
         print_run(result)
-        _print_difference(Path(out))
+        _print_difference(Path(out), JUDGE if no_report else REPORT)
         say(verdict(result))
         say(f"The judge is in {out}/judge.json, all numbers are in {out}/result.json.")
     if not no_report and result["stop_reason"] != "interrupted":
@@ -184,16 +186,20 @@ def describe_job(
     ]
 
 
-def _print_difference(out: Path) -> None:
-    """Print the test of each difference, and the words of the instructions that changed."""
+def _print_difference(out: Path, whole: str) -> None:
+    """Print the test of each difference, and what changed in the instructions.
+
+    ``whole`` is the file that has all of it.
+    """
     from mogradjudge.report.edits import whole_edits
     from mogradjudge.report.run_data import read_run
     from mogradjudge.report.section import Findings, Limits
 
     findings = Findings(read_run(out))
     if (ends := next(iter(findings.ends.values()), None)) is not None and ends.claims:
-        print_claims(ends.claims, f"Best minus initial on the {ends.split} texts; n: documents")
-    print_edits(whole_edits(findings.run, Limits(400)))
+        title = f"Best minus initial on the {ends.split} texts, tested by criterion"
+        print_claims(ends.claims, f"{title} (p adjusted for their number, Holm); n: documents")
+    print_edits(whole_edits(findings.run, Limits(400)), f"{out}/{whole}")
 
 
 def _report(out: Path, *, as_json: bool) -> None:

@@ -267,5 +267,5 @@ def test_share_option_with(use: str) -> Decorator:
 run_options = together(
     config_options,
     cap_options_for(),
-    test_share_option_with("the initial and the final instructions are scored on it at the end."),
+    test_share_option_with("the initial and the best instructions are scored on it at the end."),
 )

@@ -71,18 +71,27 @@ def against(earlier: Earlier, evaluation: Evaluation, names: tuple[str, ...]) ->
     return {"then": dict(earlier.figures), "paired": pairs and pairs.as_dict()}
 
 
-def print_edits(edits: Sequence[SectionEdit]) -> None:
-    """Print the sections that changed, with the words that were taken out and put in."""
+def print_edits(edits: Sequence[SectionEdit], where: str) -> None:
+    """Print the sections that changed, with the words that were taken out and put in.
+
+    ``where`` is the file that has what is cut.
+    """
     from rich.text import Text
 
     marks = {"removed": ("[-", "-]", "red strike"), "added": ("{+", "+}", "green")}
     for edit in edits:
         if not edit.changed:
             continue
-        line = Text(f"{edit.title}: ", style="bold")
+        apart = "\n" if edit.is_whole else ""
+        line = Text(f"{edit.title}:{apart or ' '}", style="bold")
         for piece in edit.pieces:
             before, after, style = marks.get(piece.kind, ("", "", "not bold"))
-            line.append(f"{before}{printable(piece.text)}{after}", style)
+            text = "\n".join(map(printable, piece.text.split("\n")))
+            line.append(f"{before}{text}{after}", style)
+            line.append(apart)
+        if edit.left_out:
+            line.append(f" ... ({edit.left_out} further characters: {where})", "not bold")
+        line.rstrip()
         console().print(line)
 
 

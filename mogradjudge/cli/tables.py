@@ -65,7 +65,7 @@ def print_run(result: Mapping[str, Any]) -> None:
     if _has_shares(ceilings):
         shares = (f"{_share(it)} on {name}" for name, it in ceilings.items())
         say(f"on the {first} texts, share of the raters' ceiling: {', '.join(shares)}")
-    _print_ceilings(ceilings)
+    _print_ceilings(ceilings, f"on the {first} texts, ")
     _print_applicability(result.get("applicability", {}))
     _print_losses(result)
     print_ledger(result["ledger"])
@@ -92,16 +92,16 @@ def _share(ceiling: Mapping[str, Any]) -> str:
     return number(ceiling["share"]) + (f" ({interval_cell(ends)})" if ends else "")
 
 
-def _print_ceilings(ceilings: Ceilings) -> None:
+def _print_ceilings(ceilings: Ceilings, where: str = "") -> None:
     from mogradjudge.scoring.ceilings import describe
 
     for line in describe(ceilings):
-        say(line)
+        say(f"{where}{line}")
 
 
 def _print_deviations(deviations: Mapping[str, Mapping[str, Any]], split: str) -> None:
-    """Print bias and mean error of the initial and the final instructions on a split's texts."""
-    ends = {"initial": deviations["seed"], "final": deviations["final"]}
+    """Print bias and mean error of the initial and the best instructions on a split's texts."""
+    ends = {"initial": deviations["seed"], "best": deviations["final"]}
     keys = {"bias": "bias", "mean error": "mean_error"}
     columns = ["criterion", *(f"{end} {what}" for what in keys for end in ends)]
     rows = [

@@ -243,9 +243,10 @@ class RaceEnded(StepEvent, headline=True):
 
 
 @dataclass(frozen=True)
-class ResultConfirmed(Event, headline=True):
+class ResultConfirmed(Event):
     """Initial and best instructions were compared on the confirmation texts, or why not.
 
+    No headline: what ends a run says it, `compile` and `OptimizationResult` for example.
     ``difference`` is that of the mean agreement; None if there is none.
     """
 
@@ -294,7 +295,7 @@ class GateDecided(StepEvent, headline=True):
     all were. ``beaten_by`` is the step beside it that was accepted in its place. ``parent`` is the
     step whose candidate it rewrote, 0 for the initial instructions; None for the one that was
     accepted last. ``texts`` counts the validation texts that were read where a race ended early;
-    None if all were.
+    None if all were. ``reason`` says why a proposal is ``unchanged``; earlier versions did not.
     """
 
     accepted: bool
@@ -308,10 +309,12 @@ class GateDecided(StepEvent, headline=True):
     proposed_deviations: Deviations = field(default_factory=dict)
     parent: int | None = None
     texts: int | None = None
+    reason: str = ""
 
     def describe(self) -> str:
         if self.unchanged:
-            return f"Step {self.step}: no new instructions to score; the current ones stay."
+            why = f": {self.reason}" if self.reason else ""
+            return f"Step {self.step} brings no new instructions to score{why}."
         verdict = "accepted" if self.accepted else "rejected"
         if self.sections:
             verdict += f" ({', '.join(self.sections)})"

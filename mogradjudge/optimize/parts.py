@@ -17,7 +17,7 @@ from mogradjudge.files import read_json, to_json, write_text
 logger = logging.getLogger(__name__)
 
 PARTS = "parts.json"
-_TEST = "test"
+_TEST, _CONFIRMATION = "test", "confirmation"
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,11 @@ class Parts:
         read_groups = {groups[place] for place in places["read"]}
         unread = [place for place in places["unknown"] if groups[place] not in read_groups]
         related = len(places["unknown"]) - len(unread)
+        confirmed = self._confirmed([examples[place] for place in places["read"]])
         counts = (
             f"{len(places[_TEST])} of {len(examples)} texts are of the run's test part, "
-            f"{len(unread)} are new to it, {len(places['read'])} were read by it"
+            f"{len(unread)} are new to it, {len(places['read']) - confirmed} were read by it"
+            f"{f', {confirmed} confirmed it' if confirmed else ''}"
             f"{f', and {related} belong to the group of a text that it read' if related else ''}"
         )
         held_out = sorted([*places[_TEST], *unread])
@@ -106,6 +108,12 @@ class Parts:
             )
         logger.warning("--held-out: %s.", counts)
         return [examples[place] for place in held_out]
+
+    def _confirmed(self, read: Iterable[dspy.Example]) -> int:
+        """Count the examples of those that were read which only confirmed the result."""
+        others = {name: keys for name, keys in self.keys.items() if name != _CONFIRMATION}
+        keys = set(self.keys.get(_CONFIRMATION, ())).difference(*others.values())
+        return sum(example_key(example) in keys for example in read)
 
     def _places(self, examples: Sequence[dspy.Example]) -> dict[str, list[int]]:
         """Sort the places of examples by what the run knows of them; one may be in two parts."""

@@ -189,7 +189,7 @@ class OptimizationResult:
         before, after = self.seed_agreement.as_dict(), self.final_agreement.as_dict()
         rows = [[name, number(before[name]), number(after[name])] for name in before]
         text = f"{self.confirmation.describe()} {self.calls} calls."
-        return html_table(("criterion", "initial", "final"), rows, text)
+        return html_table(("criterion", "initial", "best"), rows, text)
 
     @property
     def calls(self) -> int:

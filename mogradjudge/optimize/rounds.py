@@ -31,6 +31,7 @@ from mogradjudge.programs.evaluation import name_examples
 
 Result = TypeVar("Result")
 Batch = Sequence[dspy.Example]
+_TWICE = "a step beside it proposed the same"
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class Rounds:
                 proposed_deviations=proposed.deviations,
                 parent=None if outcome.parent == last else record.parent,
                 texts=record.texts,
+                reason="" if record.proposed is not None else outcome.proposal.reason or _TWICE,
             )
         )
 

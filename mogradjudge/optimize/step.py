@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import dspy
@@ -15,6 +15,7 @@ from mogradjudge.criteria import Group
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.media import plain
 from mogradjudge.lm.metering import booked
+from mogradjudge.objectives.human_agreement import HumanAgreement
 from mogradjudge.optimize.context import RunContext
 from mogradjudge.optimize.events import (
     BatchJudged,
@@ -45,10 +46,14 @@ _LONGEST_NAME = 60  # characters of what a model gives as a criterion's name
 
 @dataclass(frozen=True)
 class Proposal:
-    """The candidate that a step proposes, and the questions without a usable reply."""
+    """The candidate that a step proposes, and the questions without a usable reply.
+
+    ``reason`` says why the candidate is the current one; it is empty for another.
+    """
 
     candidate: Candidate
     skipped: tuple[Skipped, ...]
+    reason: str = ""
 
 
 def propose(
@@ -103,7 +108,46 @@ def propose(
     monitor.check(context.critic, critiques)
     monitor.check(context.coach, gradients)
     monitor.check(context.editor, edits)
-    return Proposal(current.replace(_texts_of(edits)), skipped)
+    proposed = current.replace(_texts_of(edits))
+    of_people = all(isinstance(it.aggregate, HumanAgreement) for it in context.objectives)
+    rounds = critiques, gradients, resolved, edits
+    reason = _why_the_same(len(batch), *rounds, of_people=of_people)
+    return Proposal(proposed, skipped, reason if proposed == current else "")
+
+
+def _why_the_same(
+    texts: int,
+    critiques: Round[Critique],
+    gradients: Round[Gradient],
+    resolved: Resolution,
+    edits: Round[Edit],
+    *,
+    of_people: bool,
+) -> str:
+    """Say which round brought nothing new: the last one that had something to work on."""
+    whose = "people's ratings" if of_people else "the expected results"
+    on = f"on {len(critiques.records)} critique{'s' if len(critiques.records) > 1 else ''}"
+    if any(edit.texts for edit in edits.records):
+        return "the editor returned the same text"
+    if edits.skipped:
+        return f"no new text could be used: {_reasons(edits.skipped)}"
+    if _has_advice(gradients.records) and not _has_advice(resolved.gradients):
+        return f"conflicts left nothing of the coach's advice {on}"
+    if gradients.skipped:
+        return f"no advice {on} could be used: {_reasons(gradients.skipped)}"
+    if critiques.records:
+        return f"the coach had no advice {on}"
+    if critiques.skipped:
+        return f"no critique could be used: {_reasons(critiques.skipped)}"
+    return f"all {texts} texts of the batch fit {whose} within their noise"
+
+
+def _has_advice(gradients: Iterable[Gradient]) -> bool:
+    return any(unit.change != "keep" for gradient in gradients for unit in gradient.units)
+
+
+def _reasons(skipped: Iterable[Skipped]) -> str:
+    return "; ".join(dict.fromkeys(question.reason for question in skipped))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from mogradjudge.files import to_json
+from mogradjudge.report.edits import cut
 from mogradjudge.report.numbers import counted
 from mogradjudge.report.run_data import RunData
-from mogradjudge.report.section import Findings, Section
+from mogradjudge.report.section import Findings, Limits, Section
 from mogradjudge.settings import FREE, RUN_SETTINGS
 
 _LONGEST = 300
+_GATES = {
+    "AlwaysAccept": "accepts every rewrite",
+    "NoMeanRegression": "accepts a rewrite if the mean does not fall",
+    "NoCriterionRegression": "accepts a rewrite if no criterion falls by more than the tolerance",
+}
 _OTHERS = ("mode", *FREE)  # shown on a line of its own, or without effect on the result
 
 
@@ -72,14 +78,20 @@ def _model(model: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """Write a setting on one line; a setting that has only a name is shown as that name."""
+    """Write a setting on one line; a setting that has a name begins with it."""
     if isinstance(value, Mapping):
-        if set(value) == {"name"}:
-            return str(value["name"])
-        pairs = ", ".join(f"{key} {_short(entry)}" for key, entry in value.items())
-        return pairs[:_LONGEST]
+        settings = ", ".join(f"{key} {_short(it)}" for key, it in value.items() if key != "name")
+        if "name" in value:
+            name = _GATES.get(value["name"], str(value["name"]))
+            return _cut(f"{name} ({settings})" if settings else name)
+        return _cut(settings)
     words = {None: "none", True: "yes", False: "no"}
     if value is None or isinstance(value, bool):
         return words[value]
     text = value if isinstance(value, str) else to_json(value, indent=None)
-    return text[:_LONGEST]
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
+    shown = cut(text, Limits(_LONGEST))
+    return f"{shown.text} ... ({shown.left_out} further characters)" if shown.left_out else text

@@ -1,4 +1,4 @@
-"""The section "Initial against final": both on the same texts, with figures."""
+"""The section "Initial against best": both on the same texts, with figures."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _BLUE, _GREEN = COLOURS[0], COLOURS[2]
 
 
 def headline(findings: Findings) -> Picture | None:
-    """Draw initial against final on the first split, the one that the verdict is about."""
+    """Draw initial against best on the first split, the one that the verdict is about."""
     ends = next(iter(findings.ends.values()), None)
     return None if ends is None else _picture(findings, replace(ends, lengths={}))
 
 
 def section(findings: Findings) -> Section:
-    """Compare initial and final instructions on held-out and on validation texts."""
+    """Compare initial and best instructions on held-out and on validation texts."""
     others = list(findings.ends.items())[1:]  # the verdict shows the first one
     drawn = {split: _picture(findings, ends) for split, ends in others}
     pictures = {split: picture for split, picture in drawn.items() if picture is not None}
     return Section(
         anchor="ends",
-        title="Initial against final",
+        title="Initial against best",
         template="run_ends.html.j2",
         values={
             "compared": tuple(findings.ends.values()),
@@ -86,12 +86,12 @@ def _alt(ends: Ends) -> str:
 
 
 def _figure(ends: Ends, label: str, ceilings: Mapping[str, float]) -> Figure:
-    """Draw the agreement of initial and final instructions and of input lengths as rows."""
+    """Draw the agreement of initial and best instructions and of input lengths as rows."""
     every = list(ends.seed.by_criterion)
     names = every[:1] if len(every) == 2 else every  # of one criterion, the mean is the same
     arms: list[tuple[str, Scoring, str, str]] = [
         ("initial", ends.seed, "s", COLOURS[6]),
-        *([] if ends.seed_kept else [("final", ends.final, "o", _BLUE)]),
+        *([] if ends.seed_kept else [("best", ends.final, "o", _BLUE)]),
     ]
     for (name, scoring), marker in zip(ends.lengths.items(), "^v<", strict=False):
         arms.append((short(f"length of {name}"), scoring, marker, _GREEN))

@@ -13,7 +13,7 @@ from mogradjudge.criteria import Criterion
 from mogradjudge.display.plotting import COLOURS, panels
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.pictures import Picture, short
-from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.scores import human_of, judge_of
 from mogradjudge.report.section import Findings, Section
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDEST = 11  # scores of a scale that a table can show one by one
+_FEWEST = 3  # texts that make an error worth a sentence
+_ROOM = 24  # characters of all levels' names that stand side by side
 HEAT = 9
 """The darkest of the shades that a count can have."""
 
@@ -31,7 +33,8 @@ class Confusion:
 
     ``bins`` names the scores, low to high; ``counts[human][judge]`` counts texts. ``rounded`` says
     that some scores lay between two of them, ``unscored`` counts human-rated texts without a judge
-    score. ``shades`` are those of the counts, from 0 to `HEAT`.
+    score. ``shades`` are those of the counts, from 0 to `HEAT`. ``low`` is the lowest score.
+    ``errors`` counts as ``counts`` does, but only texts that judge and people score a point apart.
     """
 
     criterion: str
@@ -39,6 +42,8 @@ class Confusion:
     counts: tuple[tuple[int, ...], ...]
     rounded: bool
     unscored: int
+    low: int
+    errors: tuple[tuple[int, ...], ...]
 
     @property
     def shades(self) -> tuple[tuple[int, ...], ...]:
@@ -60,8 +65,7 @@ class Confusion:
 def section(findings: Findings) -> Section:
     """Count the scores of the best instructions, on the held-out texts if there are any."""
     run = findings.run
-    split = next((split for split in (TEST, CONFIRMATION) if split in findings.ends), VALIDATION)
-    counted = confusions(run, run.texts(run.best, split) or run.texts(0, split))
+    counted = confusions(run, findings.texts)
     rows = tuple((confusion, _picture(findings, confusion)) for confusion in counted)
     of_judge = run.rubric is not None
     return Section(
@@ -69,7 +73,7 @@ def section(findings: Findings) -> Section:
         title="Judge against human" if of_judge else "Score by score",
         heading="Judge against human, score by score" if of_judge else "Score by score",
         template="run_confusion.html.j2",
-        values={"confusions": rows, "split": split},
+        values={"confusions": rows, "split": findings.split},
         pictures=tuple(picture for _, picture in rows if picture is not None),
     )
 
@@ -84,6 +88,48 @@ def confusions(run: RunData, texts: Sequence[JudgedText]) -> tuple[Confusion, ..
     )
 
 
+def main_error(confusion: Confusion) -> str:
+    """Say in a sentence what the judge gets wrong most; empty if that is little.
+
+    It is the level, of those that the judge never recognizes, that people gave most often; else
+    the one confusion that makes up more than half of the errors.
+    """
+    never = [
+        row
+        for row, (errors, people) in enumerate(zip(confusion.errors, confusion.human, strict=True))
+        if people == sum(errors) >= _FEWEST
+    ]
+    if never:
+        return _never(confusion, max(never, key=confusion.human.__getitem__))
+    total = sum(map(sum, confusion.errors))
+    most, row, column = max(
+        (count, row, column)
+        for row, counts in enumerate(confusion.errors)
+        for column, count in enumerate(counts)
+    )
+    if most < _FEWEST or 2 * most <= total:
+        return ""
+    human, judge = (_named(confusion, place) for place in (row, column))
+    errors = f"{most} of {total} errors of a point or more"
+    return f"{errors} are texts that people rate {human} and the judge {judge}."
+
+
+def _never(confusion: Confusion, row: int) -> str:
+    """Say what texts of a level get that the judge never recognizes."""
+    given = [(count, place) for place, count in enumerate(confusion.errors[row]) if count]
+    given.sort(reverse=True)
+    how = [f"{count} get {_named(confusion, place)}" for count, place in given]
+    get = ", ".join(how) if len(how) > 1 else f"they get {_named(confusion, given[0][1])}"
+    texts, level = confusion.human[row], _named(confusion, row)
+    return f"Of {texts} texts that people rate {level} none gets it; {get}."
+
+
+def _named(confusion: Confusion, place: int) -> str:
+    """Name a level, with its score if it has a name of its own."""
+    name = confusion.bins[place]
+    return name if name[:1].isdigit() or name[:1] == "-" else f"{name} ({confusion.low + place})"
+
+
 def _confusion(
     criterion: Criterion, human: Sequence[float | None], judge: Sequence[float | None]
 ) -> Confusion:
@@ -96,14 +142,21 @@ def _confusion(
 
     rated = [(x, y) for x, y in zip(human, judge, strict=True) if x is not None]
     pairs = [(x, y) for x, y in rated if y is not None]
-    texts = Counter((place(x), place(y)) for x, y in pairs)
     places = range(len(starts))
+
+    def counted(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[int, ...], ...]:
+        texts = Counter((place(x), place(y)) for x, y in pairs)
+        return tuple(tuple(texts[row, column] for column in places) for row in places)
+
+    apart = [(x, y) for x, y in pairs if abs(x - y) >= 1 and place(x) != place(y)]
     return Confusion(
         criterion=criterion.name,
         bins=_bins(starts, criterion),
-        counts=tuple(tuple(texts[row, column] for column in places) for row in places),
+        counts=counted(pairs),
         rounded=any(score != math.floor(score) for pair in pairs for score in pair),
         unscored=len(rated) - len(pairs),
+        low=low,
+        errors=counted(apart),
     )
 
 
@@ -146,7 +199,11 @@ def _figure(confusion: Confusion) -> Figure:
             hatch=hatch,
             label=label,
         )
-    axes.set_xticks(places, confusion.bins)
+    names = [short(name) for name in confusion.bins]
+    axes.set_xticks(places, names)
+    if sum(map(len, names)) > _ROOM:
+        for tick in axes.get_xticklabels():
+            tick.set(rotation=30, ha="right", rotation_mode="anchor")
     axes.locator_params(axis="y", integer=True)
     axes.set_xlabel("score")
     axes.set_ylabel("texts")

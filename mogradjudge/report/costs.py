@@ -15,6 +15,8 @@ from mogradjudge.report.section import Findings, Section
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_WIDTH = 3.7  # inches, which a phone shows without scrolling
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -92,17 +94,17 @@ def _picture(findings: Findings, spent: Costs) -> Picture | None:
 
 def _figure(spent: Costs) -> Figure:
     """Draw calls and tokens by role."""
-    figure, (left, right) = panels(6.0, 0.8 + 0.32 * len(spent.by_role), (1, 1))
+    figure, (left, right) = panels(_WIDTH, 0.8 + 0.32 * len(spent.by_role), (1, 1))
     roles = [cost.role for cost in spent.by_role]
     measures = (
         (left, [cost.calls for cost in spent.by_role], "calls"),
-        (right, [cost.tokens / 1000 for cost in spent.by_role], "thousand tokens"),
+        (right, [cost.tokens / 1000 for cost in spent.by_role], "1,000 tokens"),
     )
     for axes, values, label in measures:
         axes.barh(range(len(roles)), values, height=0.6, color=COLOURS[0])
         axes.set_ylim(len(roles) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_yticks(range(len(roles)), roles if axes is left else [""] * len(roles))
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=3)
         axes.set_xlabel(label)
     return figure

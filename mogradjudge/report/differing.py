@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mogradjudge.report.edits import Shown, cut
-from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
+from mogradjudge.report.run_data import RunData
 from mogradjudge.report.section import Findings, Limits, Section
 from mogradjudge.scoring.differing import Differing, differing
 
@@ -20,6 +21,7 @@ class Row:
 
     of: Differing
     level: str
+    document: str
     reason: Shown
     inputs: tuple[tuple[str, Shown], ...]
 
@@ -27,8 +29,8 @@ class Row:
 def section(findings: Findings) -> Section | None:
     """List the texts on which the result's scores are not people's; None without any scores."""
     run = findings.run
-    split = next((split for split in (TEST, CONFIRMATION) if split in findings.ends), VALIDATION)
-    rows = _rows(run, split)
+    scored = differing(findings.texts, run.criteria, run.inputs)
+    rows = [row for row in scored if row.difference]
     if run.rubric is None or not run.scored:
         return None
     return Section(
@@ -37,19 +39,19 @@ def section(findings: Findings) -> Section | None:
         heading="The texts on which judge and people differ",
         template="run_differing.html.j2",
         values={
-            "split": split,
+            "split": findings.split,
             "levels": sorted({_level(row) for row in rows}, key=float),
-            "documents": sorted({row.document for row in rows}),
+            "documents": sorted({run.document_name(row.document) for row in rows}, key=_natural),
             "differ": len(rows),
         },
         within=lambda limits: {"rows": _shown(run, rows, limits)},
     )
 
 
-def _rows(run: RunData, split: str) -> list[Differing]:
-    step = 0 if run.seed_kept else run.best
-    texts = run.texts(step, split) or run.texts(0, split)
-    return [row for row in differing(texts, run.criteria, run.inputs) if row.difference]
+def _natural(name: str) -> list[str | int]:
+    """Return a key that sorts "row 9" before "row 10"."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def _level(row: Differing) -> str:
@@ -64,8 +66,9 @@ def _shown(run: RunData, rows: Sequence[Differing], limits: Limits) -> list[Row]
         Row(
             row,
             _level(row),
+            run.document_name(row.document),
             cut(row.reason or "", limits),
-            tuple((name, cut(value, limits)) for name, value in row.inputs.items()),
+            tuple((name, cut(value, limits)) for name, value in run.in_order(row.inputs).items()),
         )
         for row in rows
         if id(row) in first

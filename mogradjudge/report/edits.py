@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal, TypeAlias
 
 from mogradjudge.criteria import Group
@@ -21,25 +19,13 @@ from mogradjudge.optimize.events import (
 from mogradjudge.optimize.figures import show
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.programs.judged_text import JudgedText
+from mogradjudge.report.diff import Piece, diff
 from mogradjudge.report.run_data import RunData, Step
 from mogradjudge.report.section import Findings, Limits, Section
 
 StepOutcome: TypeAlias = Literal["accepted", "rejected", "unchanged", "not decided"]
 
-Kind: TypeAlias = Literal["same", "added", "removed", "gap"]
-
 _Place: TypeAlias = tuple[str, str | None]  # predictor and criterion; None is the preamble
-_WORDS = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
-_MOST_WORDS = 1200  # comparing takes time in the product of both lengths
-_KEPT = 160  # characters of an unchanged stretch that are shown at each of its ends
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of a compared text; a gap says how much is left out."""
-
-    kind: Kind
-    text: str
 
 
 @dataclass(frozen=True)
@@ -73,9 +59,12 @@ class Remark:
 
 @dataclass(frozen=True)
 class Case:
-    """One example of a batch, and what was written about it."""
+    """One example of a batch, and what was written about it.
 
-    example_id: str
+    ``name`` is that of its document, or its id in the runs of earlier versions; empty for a batch.
+    """
+
+    name: str
     inputs: tuple[tuple[str, Shown], ...]
     scores: tuple[Score, ...]
     critiques: tuple[Remark, ...]
@@ -95,6 +84,11 @@ class SectionEdit:
     def changed(self) -> bool:
         """Whether a word differs."""
         return any(piece.kind in ("added", "removed") for piece in self.pieces)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it shows the whole old text, then the whole new one."""
+        return [piece.kind for piece in self.pieces] == ["removed", "added"]
 
 
 @dataclass(frozen=True)
@@ -126,12 +120,12 @@ class Chain:
 
 
 def sections(findings: Findings) -> Section:
-    """Show the differences between the initial and the final sections."""
+    """Show the differences between the initial and the best sections."""
     run = findings.run
     return Section(
         anchor="sections",
         title="Sections",
-        heading=f"The sections, initial to {'final' if run.ended else 'best so far'}",
+        heading=f"The sections, initial to best{'' if run.ended else ' so far'}",
         template="run_sections.html.j2",
         within=lambda limits: {"edits": whole_edits(run, limits)},
     )
@@ -148,7 +142,7 @@ def steps(findings: Findings) -> Section:
 
 
 def whole_edits(run: RunData, limits: Limits) -> tuple[SectionEdit, ...]:
-    """Compare the final sections, or the best so far, with the initial ones."""
+    """Compare the best sections, or the best so far, with the initial ones."""
     final = _final(run)
     return _edits(run, _seed(run), final, final.keys(), limits)
 
@@ -219,6 +213,8 @@ def note_on(step: Step) -> str:
         notes.append(f"only the sections of {', '.join(decided.sections)} were accepted")
     if decided is not None and decided.beaten_by is not None:
         notes.append(f"step {decided.beaten_by} is better")
+    if decided is not None and decided.reason:
+        notes.append(decided.reason)
     return "; ".join(notes)
 
 
@@ -231,8 +227,11 @@ def _cases(run: RunData, step: Step, limits: Limits) -> list[Case]:
     named += [gradient.example_id for gradient in gradients]
     return [
         Case(
-            example_id=name,
-            inputs=tuple((key, cut(value, limits)) for key, value in inputs.get(name, {}).items()),
+            name=run.document_name(judged[name].group) if name in judged else name,
+            inputs=tuple(
+                (key, cut(value, limits))
+                for key, value in run.in_order(inputs.get(name, {})).items()
+            ),
             scores=_scores(run, judged[name]) if name in judged else (),
             critiques=_remarks(critiques, name, limits),
             gradients=_remarks(gradients, name, limits),
@@ -305,16 +304,26 @@ def _within(pieces: Sequence[Piece], limits: Limits) -> tuple[tuple[Piece, ...],
     """Cut an edit at twice the limit of a text, because it contains two texts."""
     room, shown = 2 * limits.characters, []
     for piece in pieces:
-        if room > 0:
-            shown.append(Piece(piece.kind, piece.text[:room]))
-        room -= len(piece.text)
-    return tuple(shown), max(0, -room)
+        text = _head(piece.text, room)
+        shown += [Piece(piece.kind, text)] if text else []
+        room = room - len(text) if text == piece.text else 0
+    sizes = (sum(len(piece.text) for piece in some) for some in (pieces, shown))
+    return tuple(shown), next(sizes) - next(sizes)
 
 
 def cut(value: object, limits: Limits) -> Shown:
     """Cut a text, or another value written as text, to the limit."""
     text = value if isinstance(value, str) else str(value)
-    return Shown(text[: limits.characters], max(0, len(text) - limits.characters))
+    shown = _head(text, limits.characters)
+    return Shown(shown, len(text) - len(shown))
+
+
+def _head(text: str, room: int) -> str:
+    """Return what there is room for, up to the end of a word if one is near."""
+    if len(text) <= room:
+        return text
+    blanks = [match.start() for match in re.finditer(r"\s", text[: room + 1])]
+    return text[: blanks[-1] if blanks and 2 * blanks[-1] > room else room]
 
 
 def _place(section: SectionRewritten) -> _Place:
@@ -338,45 +347,3 @@ def _slots(candidate: Candidate | None) -> dict[_Place, str]:
         texts[predictor, None] = instructions.preamble
         texts |= {(predictor, name): text for name, text in instructions.sections}
     return texts
-
-
-@cache
-def diff(before: str, after: str) -> tuple[Piece, ...]:
-    """Compare two texts; long unchanged stretches are shortened.
-
-    If very much differs, lines are compared instead of words.
-
-    >>> [(piece.kind, piece.text) for piece in diff("Rate the text.", "Rate the whole text.")]
-    [('same', 'Rate the'), ('added', ' whole'), ('same', ' text.')]
-    """
-    old, new = _WORDS.findall(before), _WORDS.findall(after)
-    if max(len(old), len(new)) - _same_start(old, new) > _MOST_WORDS:
-        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    start = _same_start(old, new)
-    matcher = difflib.SequenceMatcher(None, old[start:], new[start:], autojunk=False)
-    pieces: list[Piece] = []
-    same = "".join(old[:start])
-    for how, i, j, k, m in matcher.get_opcodes():
-        if how == "equal":
-            same += "".join(old[start + i : start + j])
-            continue
-        pieces += _shortened(same)
-        same = ""
-        pieces += [Piece("removed", "".join(old[start + i : start + j]))] if j > i else []
-        pieces += [Piece("added", "".join(new[start + k : start + m]))] if m > k else []
-    return (*pieces, *_shortened(same))
-
-
-def _same_start(old: Sequence[str], new: Sequence[str]) -> int:
-    pairs = enumerate(zip(old, new, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(old), len(new)))
-
-
-def _shortened(text: str) -> Iterator[Piece]:
-    left_out = len(text) - 2 * _KEPT
-    if left_out <= _KEPT:
-        yield from [Piece("same", text)] if text else []
-        return
-    yield Piece("same", text[:_KEPT])
-    yield Piece("gap", f" [{left_out:,} characters unchanged] ")
-    yield Piece("same", text[-_KEPT:])

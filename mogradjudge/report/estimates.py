@@ -50,14 +50,14 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Ends:
-    """The agreement of the initial and the final instructions on one split, and its difference.
+    """The agreement of the initial and the best instructions on one split, and its difference.
 
     ``claims`` are about the differences: the mean decides, and the p-values of the criteria are
     adjusted for their number (Holm). On the confirmation texts there is none about the mean, which
     the confirmation tests. ``lengths`` is the agreement of each input's length.
     ``agreement`` describes the measure, ``of`` what is compared. Means are over the criteria on
     which both have a value, without those ``left_out``. If ``seed_kept``, the initial instructions
-    are also the final ones, and there are no claims. ``of_judge`` is False for a program that is
+    are also the best ones, and there are no claims. ``of_judge`` is False for a program that is
     compared by its own objectives instead of with human scores. ``shares`` are those of the raters'
     ceiling that the result reaches, where several ratings of a text are known.
     """
@@ -77,7 +77,7 @@ class Ends:
     @property
     def arms(self) -> Mapping[str, Scoring]:
         """The compared scorings by name, in the order in which they are shown."""
-        ends = {"initial": self.seed} | ({} if self.seed_kept else {"final": self.final})
+        ends = {"initial": self.seed} | ({} if self.seed_kept else {"best": self.final})
         return ends | {f"length of {name}": scoring for name, scoring in self.lengths.items()}
 
     @property

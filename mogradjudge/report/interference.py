@@ -30,14 +30,15 @@ class Interference:
     claims: tuple[Effect, ...]
 
 
-def section(findings: Findings) -> Section:
-    """Show the interference benchmark's claims, if there are results."""
-    folder = findings.interference
+def section(findings: Findings) -> Section | None:
+    """Show the interference benchmark's claims; None if there are no results."""
+    if (folder := findings.interference) is None:
+        return None
     return Section(
         anchor="interference",
         title="Interference",
         template="run_interference.html.j2",
-        values={"interference": None if folder is None else read_interference(folder)},
+        values={"interference": read_interference(folder)},
     )
 
 

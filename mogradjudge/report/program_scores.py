@@ -89,7 +89,7 @@ def own_claims(
     Args:
         run: The run.
         first: The texts scored by the initial instructions.
-        last: The same texts scored by the final instructions.
+        last: The same texts scored by the best instructions.
         names: The objectives that have a value for both.
     """
     columns = {name: column for name in names if (column := _differences(first, last, name))}
@@ -98,7 +98,7 @@ def own_claims(
         {name: column.get(group, 0.0) for name, column in columns.items()} for group in documents
     )
     means = [it for values in by_document if (it := mean_of(values, run.weights)) is not None]
-    mean = claim("final minus initial, mean score per text", cluster_test(means))
+    mean = claim("best minus initial, mean score per text", cluster_test(means))
     return {MEAN: mean, **_claims_by_objective(columns, names, plain_means(run))}
 
 
@@ -118,7 +118,7 @@ def _claims_by_objective(
     adjusted, family = holm(tested), max(1, len(tested))
     claims = {}
     for name in names:
-        what = f"final minus initial, {name}"
+        what = f"best minus initial, {name}"
         claims[name] = (
             claim(what, comparisons[name], p_value=adjusted.get(name), family=family)
             if name in known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -143,6 +144,25 @@ class RunData:
             return {}
         measured_on = VALIDATION if self.confirmation.seed is None else CONFIRMATION
         return self.confirmation.ceilings if split == measured_on else {}
+
+    def in_order(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a text's inputs in the rubric's order; the event log sorts them."""
+        known = () if self.rubric is None else self.rubric.inputs
+        return {name: inputs[name] for name in dict.fromkeys((*known, *inputs)) if name in inputs}
+
+    def document_name(self, group: str) -> str:
+        """Name a document as the user knows it: by its group, or by its row in the table."""
+        return f"row {group}" if self._are_rows and group.isdecimal() else group
+
+    @cached_property
+    def _are_rows(self) -> bool:
+        """Whether each text is a document of its own, which its row then names."""
+        if self.rubric is None or self.rubric.group:
+            return False
+        groups = [
+            text.group for (step, _), texts in self.scored.items() if step == 0 for text in texts
+        ]
+        return len(set(groups)) == len(groups)
 
     @property
     def holds_out(self) -> bool | None:

@@ -1,4 +1,4 @@
-"""Agreement with intervals: of each scoring, of text lengths, and of final minus initial."""
+"""Agreement with intervals: of each scoring, of text lengths, and of best minus initial."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def scoring(run: RunData, step: int, split: str) -> Scoring | None:
 
 
 def ends(run: RunData, split: str) -> Ends | None:
-    """Compare the final with the initial instructions; None if one of them was not scored.
+    """Compare the best with the initial instructions; None if one of them was not scored.
 
     Nothing is tested if the initial instructions were kept.
     """
@@ -133,10 +133,11 @@ def _judged_ends(run: RunData, compared: Ends, names: Sequence[str]) -> Ends:
     last = first if compared.seed_kept else run.texts(run.best, compared.split)
     methods = {options_of(run).of(name).method for name in run.criteria}
     lengths_compare = methods.isdisjoint(MOMENTS)  # a length is on no scale
-    inputs = dict.fromkeys(name for text in first for name in text.lengths if lengths_compare)
+    inputs = {name: None for text in first for name in text.lengths if lengths_compare}
     seed, final = compared.seed, compared.final
     lengths = {
-        name: _measured(run, first, partial(_length_of, name), 0, compared.split) for name in inputs
+        name: _measured(run, first, partial(_length_of, name), 0, compared.split)
+        for name in run.in_order(inputs)
     }
     if compared.left_out:
         seed = _with_mean(run, first, judge_of, seed, names)
@@ -252,7 +253,7 @@ def _by_agreement(
         {name: judge_of(texts, name) for name in run.criteria} for texts in (first, last)
     )
     groups = [text.group for text in first]
-    return claims_between(human, before, after, groups, options_of(run), ("initial", "final"))
+    return claims_between(human, before, after, groups, options_of(run), ("initial", "best"))
 
 
 def _length_of(input_name: str, texts: Sequence[JudgedText], _: str) -> list[float | None]:

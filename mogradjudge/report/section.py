@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mogradjudge.display.plotting import can_draw
+from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.estimates import Ends, Scoring
 from mogradjudge.report.pictures import Picture, picture
 from mogradjudge.report.run_data import CONFIRMATION, TEST, VALIDATION, RunData
@@ -71,9 +72,20 @@ class Findings:
 
     @cached_property
     def ends(self) -> Mapping[str, Ends]:
-        """Initial against final by split, test texts first; only splits that both have."""
+        """Initial against best by split, test texts first; only splits that both have."""
         by_split = {split: ends(self.run, split) for split in (TEST, CONFIRMATION, VALIDATION)}
         return {split: compared for split, compared in by_split.items() if compared is not None}
+
+    @property
+    def split(self) -> str:
+        """The texts that the report is about: those that chose nothing, if there are any."""
+        return next((split for split in (TEST, CONFIRMATION) if split in self.ends), VALIDATION)
+
+    @property
+    def texts(self) -> Sequence[JudgedText]:
+        """The texts of `split`, scored by the result's instructions."""
+        step = 0 if self.run.seed_kept else self.run.best
+        return self.run.texts(step, self.split) or self.run.texts(0, self.split)
 
     @cached_property
     def scorings(self) -> tuple[Scoring, ...]:

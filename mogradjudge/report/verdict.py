@@ -10,6 +10,7 @@ from mogradjudge.display.plotting import INSTALL
 from mogradjudge.optimize.confirmation import Confirmation
 from mogradjudge.optimize.result import STOPPED
 from mogradjudge.report.comparison import headline
+from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
 from mogradjudge.report.edits import whole_edits
 from mogradjudge.report.estimates import MEAN, Ends
@@ -34,14 +35,14 @@ HOW = (
     "results were compared there). Any other difference is established if its 95 % interval "
     "excludes 0 and its p-value is below 0.05, which asks for more. "
     "p-values of single criteria are adjusted for their number (Holm); the mean's is not. "
-    "'Not established' does not mean that there is no difference. Tests exchange initial and final "
+    "'Not established' does not mean that there is no difference. Tests exchange initial and best "
     "scores on whole documents. The interval of a difference is Student's t over documents; the "
     "interval of a single value is Student's t, too, with the standard error of a bootstrap."
 )
 _HINT = "Use `compile --test-share` to hold texts out."
 _SHORT = Limits(300)
 OPTIMISTIC = (
-    "These values are optimistic: the final instructions were chosen on the same validation texts."
+    "These values are optimistic: the best instructions were chosen on the same validation texts."
 )
 
 
@@ -69,10 +70,18 @@ def section(findings: Findings) -> Section:
             "picture": picture,
             "ends": next(iter(findings.ends.values()), None),
             "spent": costs(findings.run.ledger).total,
+            "errors": _errors(findings),
+            "where": findings.split,
             "changes": [edit for edit in whole_edits(findings.run, _SHORT) if edit.changed],
         },
         pictures=() if picture is None else (picture,),
     )
+
+
+def _errors(findings: Findings) -> list[tuple[str, str]]:
+    """Say what the result still gets wrong, by criterion, as far as that is much of one kind."""
+    counted = confusions(findings.run, findings.texts)
+    return [(it.criterion, said) for it in counted if (said := main_error(it))]
 
 
 def _without(word: str, sentence: str) -> str:
@@ -101,7 +110,7 @@ def verdict(run: RunData, ends: Mapping[str, Ends]) -> RunVerdict:
 
     Args:
         run: The run.
-        ends: Initial against final by split, as far as both were scored.
+        ends: Initial against best by split, as far as both were scored.
     """
     test, confirmation, validation = map(ends.get, (TEST, CONFIRMATION, VALIDATION))
     word, sentence = _said(run, test, validation)
@@ -161,7 +170,7 @@ def _so_far(run: RunData, validation: Ends | None) -> str:
 
 
 def _meaning(run: RunData, ends: Ends) -> str:
-    claim, final = ends.claims[MEAN], f"the final instructions (of step {run.best})"
+    claim, final = ends.claims[MEAN], f"the best instructions (of step {run.best})"
     if claim.verdict == "refused" or claim.estimate is None:
         return f"{final} cannot be compared with the initial ones: {plain(claim)}."
     figures = f"{_both_ends(ends)}, {_tested(ends)}"

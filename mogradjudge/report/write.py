@@ -162,7 +162,7 @@ def _write_search(folder: Path, path: Path) -> Path:
     page = search_page(read_search(folder / SEARCH))
     html = render(
         "search.html.j2",
-        title=f"Search {folder.name}",
+        title=_title("Search", folder),
         subtitle=f"The study {page.result.study!r}: {numbers.counted(len(page.rows), 'trial')}",
         contents=page.contents,
         page=page,
@@ -180,7 +180,7 @@ def _write_judge(folder: Path, path: Path) -> Path:
     try:
         html = render(
             "judge.html.j2",
-            title=f"Judge {folder.name}",
+            title=_title("Judge", folder),
             subtitle=f"Rates {', '.join(judge.rubric.names)}",
             contents=(),
             composed=read_json(composed, "Compose again.") if composed.exists() else None,
@@ -190,6 +190,11 @@ def _write_judge(folder: Path, path: Path) -> Path:
     except UndefinedError as error:
         raise SetupError(f"{composed} is damaged ({error}). Compose again.") from error
     return save(path, html, ())
+
+
+def _title(kind: str, folder: Path) -> str:
+    """Name a folder, unless its own name says no more than its kind."""
+    return kind if folder.name.casefold() == kind.casefold() else f"{kind}: {folder.name}"
 
 
 def _results(folder: Path, chosen: str | Path | None) -> Path | None:
@@ -211,7 +216,7 @@ def _html(run: RunData, sections: Sequence[Section]) -> str:
     for limits in _LIMITS:
         html = render(
             "run.html.j2",
-            title=f"Run {run.path.name}",
+            title=_title("Run", run.path),
             subtitle=f"Optimizing {', '.join(run.criteria)} in mode {run.mode}",
             contents=tuple((section.anchor, section.title) for section in sections),
             run=run,

@@ -104,6 +104,8 @@ def describe(ceilings: Ceilings) -> list[str]:
         if ceiling["undefined"]:
             reasons.setdefault(ceiling["undefined"], []).append(name)
     lines += [f"no share of the ceiling on {', '.join(on)}: {why}" for why, on in reasons.items()]
+    if any((it.get("share_interval") or (0, 0))[1] > 1 for it in ceilings.values()):
+        lines.append("a share of the ceiling may pass 1: agreement and ceiling are both estimates")
     return lines + [line for name, it in ceilings.items() for line in _copies(name, it)]
 
 

@@ -112,7 +112,7 @@ class Gradient:
     @property
     def text(self) -> str:
         """The units, each on a line."""
-        return "\n".join(map(str, self.units)) or "No change."
+        return "\n".join(map(str, self.units)) or "The coach had no advice."
 
 
 @dataclass(frozen=True)

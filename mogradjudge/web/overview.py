@@ -170,7 +170,8 @@ def _read(folder: Path, path: Path) -> Entry:
     status = entry.file.stat()
     entry = replace(entry, changed=status.st_mtime)
     try:
-        return replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
+        entry = replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
+        return replace(entry, agreement=_of_new_texts(path / RESULT) or entry.agreement)
     except MogradError as error:
         return replace(entry, note=str(error), damaged=True)
 
@@ -189,11 +190,31 @@ def _run(events: Path, changed: int, size: int) -> dict[str, Any]:
         figures["agreement"] = number(seed.agreement.get("mean"))
     if isinstance(step, StepEnded):
         calls = end.calls if isinstance(end, RunEnded) else step.calls
-        figures["progress"] = f"{step.step} of {steps} steps, {calls} calls of the whole run"
+        figures["progress"] = f"{step.step} of {steps} steps, {calls} calls"
         figures["agreement"] += f" → {number(step.agreement.get('mean'))}"
+    if "agreement" in figures:
+        figures["agreement"] += " (validation)"
     if isinstance(confirmed, ResultConfirmed):
         figures["note"] = confirmed.sentence
     return figures
+
+
+def _of_new_texts(result: Path) -> str:
+    """Write the agreement on texts that chose nothing; empty where a run has none, or not yet."""
+    if not result.exists():
+        return ""
+    status = result.stat()
+    return _result(result, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(_REMEMBERED)
+def _result(file: Path, changed: int, size: int) -> str:
+    match read_json(file, REPLAY):
+        case {"test": {"seed": {"mean": seed}, "final": {"mean": best}}}:
+            return f"{number(seed)} → {number(best)} (held-out)"
+        case {"confirmation": {"seed": {"mean": seed}, "best": {"mean": best}}}:
+            return f"{number(seed)} → {number(best)} (confirmation)"
+    return ""
 
 
 def _last_of_each_kind(events: Path) -> dict[type[Event], Event]:

@@ -181,6 +181,9 @@ def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server
     assert calls[0] >= calls[1] and calls[0] >= read(out / "result.json")["calls"]
     assert "--max-calls 500" in shown.err.splitlines()[1]
     assert "{+ BIAS=" in shown.out and "95 % interval" in shown.out
+    sentence = read(out / "result.json")["confirmation"]["sentence"]
+    assert [sentence in stream for stream in (shown.out, shown.err)] == [True, False]
+    assert "final" not in shown.out + shown.err
     assert str(out / "report.html") in shown.out and (out / "report.html").exists()
     assert call(*words) == 0  # nothing is to come, so nothing is said of it
     assert "--max-calls" not in capsys.readouterr().err

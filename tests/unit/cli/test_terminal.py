@@ -25,8 +25,11 @@ from benchmarks.worlds.world import toy_examples, toy_rubric
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
 from mogradjudge.cli import cli, main
 from mogradjudge.cli.output import Loudness, loudness
+from mogradjudge.cli.paired import print_edits
 from mogradjudge.display.terminal import LINE, cut, is_coloured, number, one_line, print_table, say
 from mogradjudge.report import numbers as page
+from mogradjudge.report.edits import compared
+from mogradjudge.report.section import Limits
 from mogradjudge.search.analysis.verdict import interval
 
 RUBRIC = toy_rubric("coherence", "fluency")
@@ -155,6 +158,18 @@ def test_a_table_without_rows_and_words_in_brackets_are_printed_as_they_are():
     said = shown([["[bold]criterion[/bold]", "n"]], 60, title="[red]none[/red] :smile:")
     assert "[bold]criterion[/bold]" in said
     assert said.startswith("[red]none[/red] :smile:\n")
+
+
+def test_a_new_text_keeps_its_lines_and_says_where_the_rest_of_it_is(capsys):
+    new = "\n".join(f"- {number}: what a text of level {number} is like" for number in range(9))
+    print_edits([compared("tone", ("tone",), "Rate it.", new, Limits(100))], "run/report.html")
+    first, old, *lines = capsys.readouterr().out.splitlines()
+    assert (first, old) == ("tone:", "[-Rate it.-]")
+    assert lines[:2] == ["{+- 0: what a text of level 0 is like", *new.splitlines()[1:2]]
+    shown = "\n".join(lines).removeprefix("{+").partition("+}")
+    assert new.startswith(shown[0])
+    assert re.findall(r"\d+", shown[2]) == [str(len(new) - len(shown[0]))]
+    assert "run/report.html" in shown[2]
 
 
 def test_names_of_any_script_and_length_are_shown_whole(tmp_path, server):

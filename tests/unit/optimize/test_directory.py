@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -610,3 +611,14 @@ def test_a_call_under_way_when_the_journal_broke_off_counts_as_large_as_it_can_b
         assert (later.calls, later._spent.tokens) == (2, 1006)
         assert later._spent.cost == pytest.approx(2.0, abs=1e-4)
         later.depart(purpose, Spent(1, 94, 0.0))
+
+
+def test_held_out_texts_are_counted_apart_from_those_that_confirmed_the_result(caplog):
+    texts = [dspy.Example(text=str(number)).with_inputs("text") for number in range(9)]
+    parts = Parts.of({"training": texts[:2], "validation": texts[1:4], "confirmation": texts[3:6]})
+    assert parts.held_out(texts) == texts[6:]
+    assert re.findall(r"\d+ (?:are|were|confirmed)", caplog.text) == [
+        "3 are",
+        "4 were",
+        "2 confirmed",
+    ]

@@ -275,6 +275,44 @@ def test_an_unchanged_proposal_costs_no_validation_call():
     assert [step.as_dict()["unchanged"] for step in result.steps] == [True] * 3
 
 
+class Coached(Editor):
+    """An editor that gets the same advice each time."""
+
+    def __init__(self, advice: str) -> None:
+        super().__init__(lambda text, number: text)
+        self.advice = advice
+
+    def answer(self, system: str, user: str) -> str:
+        if role_of(system) == "coach":
+            return answered(advice=self.advice)
+        return super().answer(system, user)
+
+
+@pytest.mark.parametrize(
+    ["engine", "changes", "word"],
+    [
+        (Editor(lambda text, number: text), {}, "same text"),
+        (Editor(lambda text, number: text), {"protocol": None}, "says the same"),
+        (Editor(lambda text, number: "a" * 9999), {"protocol": None}, "9999"),
+        (Coached("[]"), {}, "no advice on"),
+        (Coached("[]"), {"protocol": None}, "no advice on"),
+        (
+            Coached('[{"criterion": "fluency", "change": "add", "rule": ""}]'),
+            {"protocol": None},
+            "says nothing",
+        ),
+        (ToyEngine(), {"protocol": None, "skip_tolerance": 1.0}, "fit people's ratings"),
+    ],
+)
+def test_a_step_without_new_instructions_says_why(engine, changes, word):
+    events = []
+    optimize(engine, observers=[events.append], steps=1, **changes)
+    (decided,) = [event for event in events if isinstance(event, GateDecided)]
+    assert decided.unchanged
+    assert word in decided.reason
+    assert decided.reason in decided.describe()
+
+
 @pytest.mark.parametrize("bias", [0, 4])
 def test_the_same_instructions_are_never_scored_twice(bias):
     # The proposals alternate; the gate takes those with bias 0 and rejects those with bias 4.

@@ -51,7 +51,7 @@ def test_hostile_texts_of_a_run_are_shown_as_texts(hostile_run):
     page = check(write_report(hostile_run).read_text("utf-8"))
     assert page.text.count(visible(HOSTILE)) >= 3 * 3 * 3  # inputs, critiques, gradients
     assert "Rate from 1 to 5. <script>hit = 5</script>" in page.text
-    assert "Run <img src=x onerror=alert(1)>\"'" in page.text
+    assert "Run: <img src=x onerror=alert(1)>\"'" in page.text
     assert str(7919 * 6007) not in page.text  # a template would have computed it
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from unittest import mock
 
 import dspy
 import pytest
@@ -13,7 +14,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import confusion_matrix
 
 from benchmarks.worlds.world import ToyEngine, role_of, toy_examples, toy_rubric
-from mogradjudge import MOGrad, Objective, Rubric, SetupError
+from mogradjudge import Criterion, MOGrad, Objective, Rubric, SetupError
 from mogradjudge.agreement import METHODS, TestOptions, bootstrap_criteria, compare_criteria
 from mogradjudge.cli import cli
 from mogradjudge.files import LineLog, read_json, to_json, write_text
@@ -27,15 +28,18 @@ from mogradjudge.optimize.events import (
     StepStarted,
     UnitsRouted,
 )
-from mogradjudge.report import advice, edits, write_report
+from mogradjudge.programs.judged_text import JudgedText
+from mogradjudge.report import advice, confusion, differing, edits, write_report
 from mogradjudge.report.about import facts
-from mogradjudge.report.confusion import confusions
+from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
-from mogradjudge.report.edits import chain, diff, whole_edits
+from mogradjudge.report.diff import diff
+from mogradjudge.report.edits import chain, cut, whole_edits
 from mogradjudge.report.program_scores import own_claims
 from mogradjudge.report.run_data import read_run
 from mogradjudge.report.scores import ends, scorings
 from mogradjudge.report.section import Findings, Limits
+from mogradjudge.report.verdict import section as section_of_verdict
 from mogradjudge.report.verdict import verdict
 from mogradjudge.report.write import MOST_BYTES
 from mogradjudge.stages.conflicts import Conflict, Side
@@ -318,6 +322,47 @@ def test_confusions_are_those_of_an_oracle(run_dir):
         assert sum(found.human) == sum(found.judge) == len(texts)
 
 
+LEVELS = ("useless", "weak", "fair", "good", "excellent")
+
+
+@pytest.mark.parametrize(
+    ["pairs", "names", "said"],
+    [
+        ([(3, 4)] * 6 + [(1, 1)] * 9, LEVELS, {"6", "fair (3)", "good (4)"}),
+        ([(3, 4)] * 6 + [(1, 1)] * 9, (), {"6", "3", "4"}),
+        ([(3, 4)] * 2 + [(3, 5), (1, 1)], LEVELS, {"3", "fair (3)", "good (4)", "excellent (5)"}),
+        ([(2, 4)] * 4 + [(2, 2), (5, 4), (1, 1)], LEVELS, {"4", "5", "weak (2)", "good (4)"}),
+        ([(3, 4), (2, 4), (1, 1)], LEVELS, set()),
+        ([(3, 4), (3, 3)] * 2, LEVELS, set()),
+        ([(3.5, 3)] * 9, LEVELS, set()),
+        ([(None, 3), (3, None)] * 9, LEVELS, set()),
+    ],
+)
+def test_what_a_judge_gets_wrong_most_is_said_where_it_is_much_of_one_kind(pairs, names, said):
+    rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5), names=names)])
+    texts = [
+        JudgedText(str(place), "", {}, {}, {"tone": human}, {"tone": judge})
+        for place, (human, judge) in enumerate(pairs)
+    ]
+    (counted,) = confusions(mock.Mock(rubric=rubric), texts)
+    sentence = main_error(counted)
+    assert bool(sentence) == bool(said)
+    assert all(word in sentence for word in said)
+    levels = {f"{name} ({score})" for score, name in enumerate(LEVELS, 1)}
+    assert {level for level in levels if level in sentence} == said & levels
+
+
+def test_the_first_screen_says_what_the_result_gets_wrong_on_the_texts_that_chose_nothing(
+    run_dir, undrawn
+):
+    findings = Findings(read_run(run_dir))
+    text = [JudgedText("1", "1", {}, {}, {"fluency": 3.0}, {"fluency": 5.0})] * 3
+    with mock.patch.object(Findings, "texts", text):
+        values = section_of_verdict(findings).values
+    assert values["where"] == findings.split == "test"
+    assert [name for name, _ in values["errors"]] == ["fluency"]
+
+
 def test_named_levels_are_shown_by_their_names(run_dir):
     run = read_run(run_dir)
     names = ("awful", "bad", "fair", "good", "great")
@@ -344,6 +389,38 @@ def test_a_diff_holds_both_texts(before, after):
     assert "".join(p.text for p in pieces if p.kind != "added") == before
 
 
+NEW = "What decides is the address.\n- 5: the address and the form.\n- 1: leaves people to ask."
+
+
+@pytest.mark.parametrize(
+    ["before", "after", "is_whole"],
+    [
+        ("Rate from 1 to 5.", NEW, True),
+        (NEW, "Rate from 1 to 5.", True),
+        (NEW, NEW.replace("decides", "counts"), False),
+        (NEW, f"{NEW}\n{NEW[:10]}", False),
+        ("Rate it.", "Rate it. Mind the tone.", False),
+    ],
+)
+def test_a_text_that_is_new_is_shown_whole(before, after, is_whole):
+    edit = edits.compared("tone", ("tone",), before, after, Limits())
+    assert edit.is_whole == is_whole
+    if is_whole:
+        assert [piece.text for piece in edit.pieces] == [before, after]
+
+
+@given(text=st.text(alphabet="ab \n", max_size=60), room=st.integers(1, 60))
+def test_a_cut_ends_at_a_word_and_counts_what_is_left_out(text, room):
+    shown = cut(text, Limits(room))
+    assert len(shown.text) <= room
+    assert len(shown.text) + shown.left_out == len(text)
+    assert text.startswith(shown.text)
+    if " " in text[room // 2 + 1 : room + 1] and shown.left_out:
+        assert text[len(shown.text)].isspace()
+    whole = edits.compared("tone", ("tone",), "", text, Limits(room))
+    assert sum(len(piece.text) for piece in whole.pieces) + whole.left_out == len(text)
+
+
 def test_a_long_stretch_that_stays_is_shortened_and_says_so():
     same = "word " * 500
     pieces = diff(same + "old", same + "new")
@@ -353,7 +430,7 @@ def test_a_long_stretch_that_stays_is_shortened_and_says_so():
 
 
 def test_very_long_texts_are_compared_by_line(monkeypatch):
-    monkeypatch.setattr(edits, "_MOST_WORDS", 1)
+    monkeypatch.setattr("mogradjudge.report.diff._MOST_WORDS", 1)
     pieces = diff("one two\nthree four\n", "one two\nthree five\n")
     assert [piece.text for piece in pieces] == ["one two\n", "three four\n", "three five\n"]
 
@@ -371,7 +448,7 @@ def test_the_chain_leads_from_the_seed_to_the_final_sections(run_dir):
     *texts, batch = first.cases
     assert len(texts) == 8
     assert {len(case.critiques) for case in texts} <= {1, 2}
-    assert (batch.example_id, len(batch.gradients)) == ("", 2)
+    assert (batch.name, len(batch.gradients)) == ("", 2)
     assert {edit.criteria for edit in first.edits} == {("fluency",), ("coherence",)}
 
 
@@ -468,7 +545,7 @@ def test_without_matplotlib_there_are_tables_and_a_word(run_dir, tmp_path):
 def test_what_is_absent_is_said(run_dir):
     text = page_of(run_dir).text
     assert "There is no human ceiling here" in text
-    assert "Not measured" in text
+    assert "Interference" not in text
     assert "Every text of every scoring has a usable score" in text
 
 
@@ -496,7 +573,6 @@ def test_interference_is_shown_where_it_was_measured(run_dir, tmp_path):
     write_text(tmp_path / "interference.json", to_json({"what": "30 texts.", "claims": [claim]}))
     text = page_of(run_dir, out=tmp_path / "r.html", interference=tmp_path).text
     assert "(J1 - J0) - (S1 - S0)" in text
-    assert "Not measured" not in text
     with pytest.raises(SetupError, match=r"has no interference\.json"):
         write_report(run_dir, interference=run_dir)
     write_text(tmp_path / "interference.json", "{}")
@@ -621,6 +697,53 @@ def test_the_texts_on_which_judge_and_people_differ_can_be_read_and_narrowed_dow
     assert {entry["data-criteria"] for entry in entries} == set(RUBRIC.names)
     assert {entry["data-document"] for entry in entries} == {"g0"}
     assert "a text to read" in page.text and "it is very fluent" in page.text
+
+
+def test_inputs_come_in_the_rubrics_order_and_documents_by_names_that_people_know(run_dir):
+    run = read_run(run_dir)
+    rubric = Rubric(["source", "output"], run.rubric.criteria)
+    run = dataclasses.replace(run, rubric=rubric)
+    assert [*run.in_order({"a": 0, "output": 1, "source": 2})] == ["source", "output", "a"]
+    batch, case = run.steps[0].batch, chain(run, Limits()).links[0].cases[0]
+    assert case.name == f"row {batch.texts[0].group}"
+    texts = [judged(number, RUBRIC.names) for number in (1, 2)]
+    texts = [dataclasses.replace(text, group=text.example_id) for text in texts]
+    shared = dataclasses.replace(run, scored={(0, "validation"): texts * 2})
+    assert shared.document_name("12") == "12"
+    run = dataclasses.replace(run, scored={(0, "validation"): texts})
+    assert [run.document_name(name) for name in ("12", "doc-3")] == ["row 12", "doc-3"]
+    grouped = Rubric(["output"], run.rubric.criteria, group="customer")
+    assert dataclasses.replace(run, rubric=grouped).document_name("12") == "12"
+    names = {"row 10", "row 9", "doc"}
+    assert sorted(names, key=differing._natural) == ["doc", "row 9", "row 10"]
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ["name", "title"], [("tuned", "Run: tuned"), ("run", "Run"), ("Run", "Run")]
+)
+def test_a_title_names_the_run_and_doubles_no_word(name, title, run_dir, tmp_path):
+    page = write_report(copied(run_dir, tmp_path / name)).read_text()
+    assert f"<title>{title}</title>" in page
+
+
+def test_a_gate_is_told_in_words_and_a_long_setting_says_what_is_cut(run_dir):
+    run = read_run(run_dir)
+    request = {**run.request, "gate": {"name": "NoCriterionRegression", "tolerance": 0.02}}
+    run = dataclasses.replace(run, request={**request, "judge": "word " * 100})
+    shown = dict(facts(run))
+    assert "accepts" in shown["gate"] and "0.02" in shown["gate"]
+    cut_at, _, rest = shown["judge settings"].partition(" ... ")
+    assert cut_at.endswith("word") and str(500 - len(cut_at)) in rest
+
+
+@pytest.mark.parametrize(["names", "angle"], [(LEVELS, 30), ((), 0)])
+def test_long_names_of_levels_do_not_overlap(names, angle):
+    rubric = Rubric(["text"], [Criterion("tone", "Is it kind?", (1, 5), names=names)])
+    texts = [JudgedText("1", "", {}, {}, {"tone": 3}, {"tone": 4})]
+    (counted,) = confusions(mock.Mock(rubric=rubric), texts)
+    (axes,) = confusion._figure(counted).axes
+    assert {tick.get_rotation() for tick in axes.get_xticklabels()} == {angle}
 
 
 def test_a_run_keeps_the_inputs_of_the_texts_that_it_is_measured_on(run_dir):

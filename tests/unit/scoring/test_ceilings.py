@@ -30,3 +30,9 @@ def test_raters_who_are_left_out_are_counted():
     said = describe({"fluency": ceiling(), "tone": ceiling(undefined_raters=2)})
     assert any("2 on tone" in line and "fluency" not in line for line in said)
     assert not any(" 0 on" in line for line in said)
+
+
+@pytest.mark.parametrize(["high", "said"], [(1.05, True), (1.0, False)])
+def test_an_interval_of_a_share_that_passes_1_is_explained(high, said):
+    lines = describe({"tone": ceiling(share=0.9, share_interval=[0.8, high])})
+    assert any("pass 1" in line for line in lines) == said

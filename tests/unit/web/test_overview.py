@@ -143,6 +143,28 @@ def test_a_run_that_goes_on_after_its_end_is_running_again(tmp_path):
     assert entry.progress.startswith("2 of 5 ") and " 47 calls" in entry.progress
 
 
+@pytest.mark.parametrize(
+    ["figures", "shown"],
+    [
+        ({}, "0.100 → 0.100 (validation)"),
+        (
+            {"confirmation": {"seed": None, "best": None}, "test": None},
+            "0.100 → 0.100 (validation)",
+        ),
+        (
+            {"confirmation": {"seed": {"mean": 0.4}, "best": {"mean": 0.9}}},
+            "0.400 → 0.900 (confirm",
+        ),
+        ({"test": {"seed": {"mean": 0.3}, "final": {"mean": None}}}, "0.300 → - (held-out)"),
+    ],
+)
+def test_the_agreement_that_is_shown_is_that_of_texts_that_chose_nothing(figures, shown, tmp_path):
+    written(tmp_path, told(1, ("fluency",), "A text."))
+    (tmp_path / "result.json").write_text(json.dumps(figures))
+    (entry,) = Overview(tmp_path).entries()
+    assert entry.agreement.startswith(shown)
+
+
 def test_a_damaged_run_is_a_line_and_hides_no_other(folder):
     (folder / "damaged").mkdir()
     (folder / "damaged" / "events.jsonl").write_text('{"event": "Nothing"}\n')
