@@ -31,7 +31,7 @@ from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings
 from benchmarks.report.write import write_report
 from mogradjudge import MODES, SetupError
-from mogradjudge.agreement.claims import Claim, refused
+from mogradjudge.agreement.claims import Claim, untestable
 from mogradjudge.files import to_json
 
 HOSTILE = "a|b `c` <img src=x> [d](e)\n## f @g $h$ | *i*"
@@ -449,7 +449,7 @@ def test_a_table_has_a_line_for_each_row():
 
 def test_claims_that_explain_are_folded_away():
     claims = [
-        refused("d", "no texts"),
+        untestable("d", "no texts"),
         Claim("c", 0.1, -0.1, 0.3, 0.2, 9, "not established"),
         Claim("b", 0.001, -0.01, 0.01, 0.9, 9, "equivalent", bound=0.03),
         Claim("a", -0.1, -0.2, -0.05, 0.0001, 4, "not established", note="5 runs"),

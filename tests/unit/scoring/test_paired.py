@@ -42,6 +42,14 @@ def test_judges_that_are_exchanged_change_the_sign_of_everything(scores):
     assert gains == {(it.example_id, -it.gain) for it in back.changed}
 
 
+def test_judges_of_equal_scores_are_called_so():
+    scores = [(3.0, 2.0, 2.0)] * 8
+    same = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)
+    assert same.differing == 0 and "8" in same.equal
+    other = paired(texts(scores, 1), texts([*scores[1:], (3.0, 2.0, None)], 2), ("tone",), POOLED)
+    assert other.differing == 1 and not other.equal
+
+
 @given(SCORES)
 def test_only_texts_of_both_are_compared(scores):
     one, two = texts(scores, 1), texts(scores, 2)
