@@ -131,6 +131,7 @@ def _print_losses(result: Mapping[str, Any]) -> None:
             say(f"{what}: {_by_criterion(counts)}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
         say(f"replies, or sections in them, that could not be used: {skipped}")
+    say("")
 
 
 def _by_criterion(counts: Mapping[str, int]) -> str:
@@ -334,6 +335,7 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
     )
     say("sections: " + ", ".join(f"{name} {kind}" for name, kind in result["sections"].items()))
     say(result["confirmation"]["sentence"])
+    say("")
     print_ledger(result["ledger"])
     say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
 
