@@ -434,6 +434,11 @@ def test_an_escaped_text_means_nothing(text):
     assert not re.match(r"\s|[-+=]|\d+[.)]", shown)
 
 
+def test_a_list_of_counts_is_words_and_may_be_folded():
+    written = table(("", "texts", "calls"), [["setting 1", "40 test, 24 training", "1,057"]])
+    assert written.splitlines()[1] == "| :-- | :-- | --: |"
+
+
 @given(st.text(alphabet="`~ax\n", max_size=30))
 def test_a_block_ends_at_its_own_fence_only(text):
     lines = fenced(text).split("\n")
