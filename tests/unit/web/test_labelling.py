@@ -326,7 +326,10 @@ def test_a_conversation_is_shown_by_turn_and_comes_back_as_one(tmp_path):
         out = tmp_path / f"{type(conversation).__name__}.csv"
         kept = labels(out, [{"reply": conversation}], COMMENTED)
         page = pages(kept, "ann").get("/").text
-        assert page.count('<div class="text"><b>') == 2 and "Hi\n&lt;b&gt;</div>" in page
+        assert (
+            page.count('<div class="text" dir="auto"><b dir="auto">') == 2
+            and "Hi\n&lt;b&gt;</div>" in page
+        )
         kept.rate("ann", next(iter(kept.texts)), {"tone": 1, "style": 0})
         assert load_examples(out, COMMENTED)[0].reply == "user: Hi\n  <b>\nbot: Yes: what?"
 
