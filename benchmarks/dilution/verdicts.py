@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mogradjudge.agreement import Comparison, Undefined, cluster_test
-from mogradjudge.agreement.claims import Claim, claim, refused
+from mogradjudge.agreement.claims import Claim, claim, untestable
 
 _NONE = 1e-12  # a spread that is left of rounding
 
@@ -40,9 +40,9 @@ def relative_claim(
     test = _tested([a - b for a, b in zip(first, second, strict=True)])
     n, total = len(first), math.fsum(first)
     if isinstance(test, Undefined):
-        return refused(name, test.reason)
+        return untestable(name, test.reason)
     if total <= 0:
-        return refused(name, "the first arm has nothing that the second could lack")
+        return untestable(name, "the first arm has nothing that the second could lack")
     ratio = math.fsum(second) / total
     squares = math.fsum((b - ratio * a) ** 2 for a, b in zip(first, second, strict=True))
     error = math.sqrt(squares / (n - 1) / n) / (total / n)

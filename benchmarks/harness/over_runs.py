@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.harness.scored import BOUND
 from benchmarks.harness.two_way import Table, two_way
 from mogradjudge.agreement import Undefined, cluster_test, holm
-from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, refused
+from mogradjudge.agreement.claims import ALPHA, Claim, Verdict, untestable
 from mogradjudge.agreement.coefficients import FEWEST
 from mogradjudge.report.numbers import counted
 
@@ -87,7 +87,7 @@ def family(tests: Mapping[str, Tested | str], enough: int) -> dict[str, Claim]:
     known = {name: test for name, test in tests.items() if isinstance(test, Tested)}
     p_values = holm({name: test.p_value for name, test in known.items()})
     return {
-        name: refused(name, test)
+        name: untestable(name, test)
         if isinstance(test, str)
         else _claim(name, test, p_values[name], enough)
         for name, test in tests.items()

@@ -20,7 +20,7 @@ _FEWEST = 3, 6  # sets of instructions and documents; of fewer nothing is said a
 def finding(summary: Interference) -> Finding:
     """Say whether crowding was shown, which is the primary claim, and what else a prompt loses."""
     sentence, action = _sentence(summary), _action(summary)
-    judged = summary.crowding.verdict != "refused" and len(summary.runs) >= _FEWEST[0]
+    judged = summary.crowding.verdict != "cannot be tested" and len(summary.runs) >= _FEWEST[0]
     return Finding(
         *("interference", summary.setting, sentence, action),
         claim=summary.crowding if judged else None,

@@ -80,7 +80,7 @@ def _summarized(cells: Sequence[Cell], ours: Sequence[Cell]) -> Interference:
     scorings = whole(cells)
     contrasts, first = Contrasts(scorings), scorings.first
     effects = _effects(scorings, contrasts)
-    comparable = effects[CROWDING][MEAN].verdict != "refused"
+    comparable = effects[CROWDING][MEAN].verdict != "cannot be tested"
     return Interference(
         setting=ours[0].setting,
         level=level_of(first),

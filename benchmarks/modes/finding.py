@@ -31,7 +31,7 @@ def finding(summary: InSetting) -> Finding:
     else:
         sentence = " ".join([_sentence(summary, claim), *_winners(summary)])
         action = _action(summary, claim)
-    unknown = claim is None or claim.verdict in ("not established", "refused")
+    unknown = claim is None or claim.verdict in ("not established", "cannot be tested")
     unknown = unknown and len(summary.criteria) > 1
     return Finding(
         "modes",

@@ -15,7 +15,7 @@ from benchmarks.peers.figures import FEWEST, Mean, Row, times_of, written
 from benchmarks.peers.method import GEPA, OURS
 from benchmarks.worlds import spoken as world_name
 from mogradjudge.agreement import cluster_test
-from mogradjudge.agreement.claims import Claim, claim, refused
+from mogradjudge.agreement.claims import Claim, claim, untestable
 from mogradjudge.display.terminal import number
 from mogradjudge.report.numbers import counted
 
@@ -108,7 +108,7 @@ def finding(
 def _claim(own: Row, other: Row) -> Claim:
     name = f"{own.method} - {other.method}"
     if not (differences := own.minus(other)):
-        return refused(name, "not both were run")
+        return untestable(name, "not both were run")
     return claim(name, cluster_test(differences), bound=BOUND)
 
 

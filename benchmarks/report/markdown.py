@@ -10,6 +10,7 @@ from benchmarks.harness.tables import Table
 # Each could mean something to Markdown, to HTML or to GitHub (mentions, formulas, emoji).
 _MEANING = re.compile(r"[\\`*_\[\]<>#|!~&@$]|:(?=//|\w+:)")
 _AT_THE_START = re.compile(r"[-+=]|\d(?=\d*[.)])")
+_CODE = re.compile(r"&#96;([\w -]+)&#96;")
 _CONTROLS = re.compile(
     r"[^\S\n]|[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
 )
@@ -23,6 +24,15 @@ def escape(text: object) -> str:
     """
     line = _in_line(text)
     return _as_entity(line[0]) + line[1:] if _AT_THE_START.match(line) else line
+
+
+def sentence(text: str) -> str:
+    """Write a sentence of ours, which may quote foreign texts; what is in backticks is code.
+
+    >>> sentence("If `modes` shows *a*.")
+    'If `modes` shows &#42;a&#42;.'
+    """
+    return _CODE.sub(r"`\1`", escape(text))
 
 
 def _in_line(text: object) -> str:
@@ -54,7 +64,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _numbers(rows: Sequence[Sequence[str]], place: int) -> bool:
-    return all(re.match(r"[-+±\d]", row[place]) for row in rows)
+    cells = [row[place] for row in rows]
+    return all(re.match(r"[-+±\d]", cell) and ", " not in cell for cell in cells)
 
 
 def image(file: str, what: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from benchmarks.harness.finding import Finding, Question
-from benchmarks.report.markdown import escape, folded, table
+from benchmarks.report.markdown import escape, folded, sentence, table
 from benchmarks.report.section import Section
 from benchmarks.report.settings import Settings
 
@@ -71,7 +71,7 @@ def meaning(sections: Sequence[Section], settings: Settings) -> list[str]:
     limits: dict[str, list[str]] = {}
     for finding in findings:
         for limit in finding.limits:
-            limits.setdefault(escape(limit), []).append(_source([finding], settings))
+            limits.setdefault(sentence(limit), []).append(_source([finding], settings))
     unknown = [f"- {limit} ({'; '.join(sources)})" for limit, sources in limits.items()]
     return [
         f"## {_SIMULATED if all(f.is_simulated for f in findings) else _YOURS}",
@@ -105,10 +105,10 @@ def _answer(question: Question, findings: Sequence[Finding], settings: Settings)
 
 def _in_setting(question: Question, findings: Sequence[Finding], settings: Settings) -> str:
     """Put the answers of one setting together: one of them, that of the owner, says what to do."""
-    said = [escape(finding.answers[question]) for finding in findings]
+    said = [sentence(finding.answers[question]) for finding in findings]
     owner = QUESTIONS[question][1]
     said += [
-        escape(finding.to_do)
+        sentence(finding.to_do)
         for finding in findings
         if finding.benchmark == owner and not finding.is_simulated
     ]

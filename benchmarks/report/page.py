@@ -84,7 +84,7 @@ class _Shown:
             return words
         stem = re.sub(r"\W+", "_", name)
         drawn = inline_svg(self.pictures[name], stem)
-        return f'<span class="picture" role="img" aria-label="{words}">{drawn}</span>'
+        return f'<span class="picture scroll" role="img" aria-label="{words}">{drawn}</span>'
 
     def html_block(self, tokens: Sequence[Token], place: int, *_: Any) -> str:
         content = tokens[place].content

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.harness.cells import Values
 from benchmarks.harness.finding import Finding
 from benchmarks.harness.tables import signed
-from benchmarks.report.markdown import escape, folded, image, shown, table
+from benchmarks.report.markdown import escape, folded, image, sentence, shown, table
 from mogradjudge.agreement.claims import Claim
 
 _BEHIND = "What stands behind this: definitions, all arms, comparisons and figures"
@@ -64,11 +64,11 @@ class Section:
 def _first_view(finding: Finding, lead: Sequence[str]) -> list[str]:
     return [
         f"**{escape(finding.sentence)}**",
-        escape(finding.to_do),
+        sentence(finding.to_do),
         *([f"Planted in this simulated world: {escape(finding.planted)}"] * bool(finding.planted)),
         *lead,
         *([shown(finding.table)] if finding.table.rows else []),
-        "\n".join(f"- {escape(limit)}" for limit in finding.limits),
+        "\n".join(f"- {sentence(limit)}" for limit in finding.limits),
     ]
 
 

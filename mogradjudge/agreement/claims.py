@@ -13,7 +13,7 @@ from mogradjudge.agreement import (
     equivalence,
 )
 
-Verdict: TypeAlias = Literal["established", "equivalent", "not established", "refused"]
+Verdict: TypeAlias = Literal["established", "equivalent", "not established", "cannot be tested"]
 
 ALPHA = 0.05
 
@@ -26,10 +26,10 @@ class Claim:
     claim is one of several, is below 0.05; "equivalent" if the 90 % interval lies inside ±``bound``
     (two one-sided tests, Schuirmann 1987); else "not established". Where ``n`` is below ``fewest``
     nothing can be established: it is that, and there is no interval. Clusters that all have the
-    same value have no spread, and show no equivalence. It is "refused" if there is no number to
-    judge by; ``note`` says why. ``n`` counts the clusters: documents, or steps. ``student`` says
-    that the interval is Student's t over them and the test a sign-flip test. ``family`` counts the
-    claims that the p-value is adjusted for.
+    same value have no spread, and show no equivalence. It is "cannot be tested" if
+    there is no number to judge by; ``note`` says why. ``n`` counts the clusters: documents, or
+    steps. ``student`` says that the interval is Student's t over them and the test a sign-flip
+    test. ``family`` counts the claims that the p-value is adjusted for.
 
     >>> Claim("A minus B", 0.2, 0.1, 0.3, 0.01, n=12, verdict="established").fewest
     6
@@ -155,7 +155,7 @@ def claim(
         family: How many claims the p-value is adjusted for.
     """
     if isinstance(comparison, Undefined):
-        return refused(name, comparison.reason)
+        return untestable(name, comparison.reason)
     p_value = comparison.p_value if p_value is None else p_value
     p_value = _agreeing(p_value, comparison.low, comparison.high, comparison.groups)
     words: Verdict = "not established"
@@ -172,13 +172,13 @@ def claim(
     )._of_enough()
 
 
-def refused(name: str, reason: str) -> Claim:
+def untestable(name: str, reason: str) -> Claim:
     """Make a claim that cannot be judged.
 
-    >>> refused("A minus B", "no texts").verdict
-    'refused'
+    >>> untestable("A minus B", "no texts").verdict
+    'cannot be tested'
     """
-    return Claim(name, None, None, None, None, 0, "refused", note=reason)
+    return Claim(name, None, None, None, None, 0, "cannot be tested", note=reason)
 
 
 def _agreeing(p_value: float, low: float, high: float, n: int) -> float:

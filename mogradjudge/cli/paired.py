@@ -116,16 +116,25 @@ def print_against(against: Mapping[str, Any], report: Mapping[str, Any]) -> None
 
 def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
     """Print two judges on the same texts, and the test of each difference."""
+    claims = pairs["claims"]
+    is_tested = pairs["differing"] > 0 and _can_be_tested(claims)
     rows = [
-        [name, number(pairs["first"][name]), number(pairs["second"][name]), *_tested(claim)]
-        for name, claim in _mean_last(pairs["claims"])
+        [
+            *(name, number(pairs["first"][name]), number(pairs["second"][name])),
+            *(_tested(claim) if is_tested else ()),
+        ]
+        for name, claim in _mean_last(claims)
     ]
+    adjusted = "; p of single criteria is adjusted for their number (Holm)" if is_tested else ""
     print_table(
-        ("criterion", *names, *_TESTED),
+        ("criterion", *names, *(_TESTED if is_tested else ())),
         rows,
-        f"The same {pairs['texts']} texts of {pairs['documents']} documents; p of single criteria "
-        "is adjusted for their number (Holm)",
+        f"The same {pairs['texts']} texts of {pairs['documents']} documents{adjusted}",
     )
+    if not pairs["differing"]:
+        say(pairs["equal"])
+        return
+    _print_untested(claims)
     better = sum(change["gain"] > 0 for change in pairs["changed"])
     worse = len(pairs["changed"]) - better
     only = f"{better} only {names[1]}, {worse} only {names[0]}"
@@ -134,8 +143,26 @@ def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
 
 def print_claims(claims: Mapping[str, Claim], title: str) -> None:
     """Print what is claimed of each criterion and the mean."""
-    rows = [[name, *_tested(claim.as_dict())] for name, claim in _mean_last(claims)]
-    print_table(("criterion", *_TESTED), rows, title)
+    plain = {name: claim.as_dict() for name, claim in claims.items()}
+    if _can_be_tested(plain):
+        rows = [[name, *_tested(claim)] for name, claim in _mean_last(plain)]
+        print_table(("criterion", *_TESTED), rows, title)
+    _print_untested(plain)
+
+
+def _can_be_tested(claims: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(claim["estimate"] is not None for claim in claims.values())
+
+
+def _print_untested(claims: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say of which criteria nothing can be tested, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, claim in _mean_last(claims):
+        if claim["estimate"] is None:
+            reasons.setdefault(claim["note"], []).append(name)
+    for why, names in reasons.items():
+        which = "" if len(names) == len(claims) else f" ({', '.join(names)})"
+        say(f"Cannot be tested{which}: {why}.")
 
 
 def _mean_last(claims: Mapping[str, T]) -> list[tuple[str, T]]:
@@ -147,7 +174,8 @@ def _tested(claim: Mapping[str, Any]) -> list[str]:
     return [
         "-" if claim["estimate"] is None else f"{claim['estimate']:+z.3f}",
         "-" if claim["low"] is None else f"{claim['low']:+z.3f} to {claim['high']:+z.3f}",
-        *(_p_value(claim["p_value"]), str(claim["n"]), claim["verdict"]),
+        _p_value(claim["p_value"]),
+        *("-" if claim["estimate"] is None else str(claim["n"]), claim["verdict"]),
     ]
 
 

@@ -248,7 +248,7 @@ def unread_texts(
     if read := len(parts.read(examples)):
         others = "" if read == len(examples) else " --held-out takes the others."
         tell(
-            f"{read} of these {len(examples)} texts were used by the compile; on them agreement is "
-            f"optimistic.{others}"
+            f"{read} of these {len(examples)} texts were used by the compile in {folder}; on them "
+            f"agreement is optimistic.{others}"
         )
     return examples, read

@@ -183,7 +183,7 @@ def _print_fresh(result: SearchResult, fresh: Fresh) -> None:
     scores = f"best {number(fresh.best)}, default {number(fresh.default)}"
     claim = best_minus_default(result)
     if claim.estimate is None:
-        say(f"Scored again on these texts: {scores}; no difference: {claim.note}.")
+        say(f"Scored again on these texts: {scores}; no comparison: {claim.note}.")
         return
     ends = (
         "" if claim.low is None or claim.high is None else f" {interval((claim.low, claim.high))}"

@@ -31,6 +31,11 @@ _MEANS_COUNTS = {
     "unscored": "rated texts without a judge's score, left out of the estimate",
     "unlabelled_unscored": "other texts without a judge's score, left out",
 }
+# Why scores stay as they are, by the kind of map.
+_UNMAPPED = {
+    "none": "no map lowers the error by more than chance would",
+    "flat": "the best map gives every text the same score, so it would say nothing of a text",
+}
 _SUMMED = ("calls", "likely_calls", "prompt_tokens", "completion_tokens")
 
 
@@ -126,6 +131,7 @@ def _print_losses(result: Mapping[str, Any]) -> None:
             say(f"{what}: {_by_criterion(counts)}")
     if skipped := sum(step["skipped"] for step in result["steps"]):
         say(f"replies, or sections in them, that could not be used: {skipped}")
+    say("")
 
 
 def _by_criterion(counts: Mapping[str, int]) -> str:
@@ -293,10 +299,9 @@ def print_calibration(maps: Mapping[str, ScoreMap], out: str) -> None:
         rows,
         "Mean absolute error in points of the scale; mapped: by maps fitted to other documents",
     )
-    if unmapped := [name for name, it in maps.items() if not it.knots]:
-        say(
-            f"no map lowers the error by more than chance would; as they are: {', '.join(unmapped)}"
-        )
+    for kind, why in _UNMAPPED.items():
+        if names := [name for name, it in maps.items() if it.kind == kind]:
+            say(f"{why}; as they are: {', '.join(names)}")
     say(f"The calibrated judge is in {out}.")
 
 
@@ -330,6 +335,7 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
     )
     say("sections: " + ", ".join(f"{name} {kind}" for name, kind in result["sections"].items()))
     say(result["confirmation"]["sentence"])
+    say("")
     print_ledger(result["ledger"])
     say(f"The judge is in {out}, all numbers are in {out}/compose.json.")
 

@@ -16,7 +16,7 @@ from mogradjudge.judge.scores import Reading, Unscored
 
 _MOST_KNOTS = 2000  # a scale has at most 1001 whole scores
 
-MapKind: TypeAlias = Literal["none", "linear", "isotonic"]
+MapKind: TypeAlias = Literal["none", "flat", "linear", "isotonic"]
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,14 @@ class ScoreMap:
     """A map that never falls, from a judge's score on one criterion to the human scale.
 
     Args:
-        kind: How it was fitted; ``"none"`` if scores stay as they are.
+        kind: How it was fitted. Scores stay as they are if it is ``"none"``, as no map lowers the
+            error by more than chance would, or ``"flat"``, as the best one gives every text the
+            same score.
         knots: Its corners, (judge's score, mapped score), both in points of the scale and
             ascending: straight lines in between, constant outside.
         raw_error: The mean absolute error of the judge's scores, in points of the scale.
         mapped_error: That of the mapped ones, on documents that the map was not fitted to; for
-            ``"none"``, of the best map that was tried. Both are None with too few documents.
+            both of these, of the best map that was tried. Both are None with too few documents.
         documents: How many documents were used.
 
     >>> score_map = ScoreMap("linear", ((1.0, 2.0), (5.0, 4.0)), 1.0, 0.5, 40)

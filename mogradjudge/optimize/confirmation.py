@@ -141,9 +141,10 @@ the instructions, and optimistic.
         )
         if self.corrected is None:
             return f"{words}."
+        luck = "without what the choice of the best adds by luck"
         if not round(self.corrected, _DIGITS):
-            return f"{words}: corrected for that, at most in part, no gain is left."
-        return f"{words}; corrected for that, at most in part, the gain is {self.corrected:+z.3f}."
+            return f"{words}: {luck}, no gain is left."
+        return f"{words}: {luck}, the gain is about {self.corrected:+z.3f}, or less."
 
     def _needed(self) -> str:
         return "." if self.needed is None else f": it takes {self.needed}."

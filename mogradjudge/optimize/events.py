@@ -292,10 +292,11 @@ class GateDecided(StepEvent, headline=True):
 
     ``current`` and ``proposed`` are agreements on the same texts, with ``current_deviations`` and
     ``proposed_deviations``. ``sections`` names the criteria whose sections were accepted, where not
-    all were. ``beaten_by`` is the step beside it that was accepted in its place. ``parent`` is the
-    step whose candidate it rewrote, 0 for the initial instructions; None for the one that was
-    accepted last. ``texts`` counts the validation texts that were read where a race ended early;
-    None if all were. ``reason`` says why a proposal is ``unchanged``; earlier versions did not.
+    all were; then ``proposed`` is of the mix with the old ones. ``beaten_by`` is the step beside it
+    that was accepted in its place. ``parent`` is the step whose candidate it rewrote, 0 for the
+    initial instructions; None for the one that was accepted last. ``texts`` counts the validation
+    texts that were read where a race ended early; None if all were. ``reason`` says why a proposal
+    is ``unchanged``; earlier versions did not.
     """
 
     accepted: bool
@@ -317,7 +318,7 @@ class GateDecided(StepEvent, headline=True):
             return f"Step {self.step} brings no new instructions to score{why}."
         verdict = "accepted" if self.accepted else "rejected"
         if self.sections:
-            verdict += f" ({', '.join(self.sections)})"
+            verdict += f" ({', '.join(self.sections)} alone)"
         if self.beaten_by is not None:
             verdict += f" (step {self.beaten_by} is better)"
         if self.parent is not None:

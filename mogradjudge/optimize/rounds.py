@@ -181,7 +181,11 @@ class Rounds:
             agreement = mix.agreement
             scored = agreement.as_dict(), mix.texts, agreement.deviations
             self.notify(MixScored(step, mix.sections, is_taken, *scored))
-        current, proposed = outcome.trial.current, record.proposed or outcome.trial.current
+        current, texts = outcome.trial.current, record.texts
+        proposed = record.proposed or current
+        if outcome.accepted is not None and record.sections:  # what counts is the mix
+            current, texts = outcome.parent.agreement, outcome.accepted.texts
+            proposed = outcome.accepted.agreement
         self.notify(
             GateDecided(
                 step=step,
@@ -195,7 +199,7 @@ class Rounds:
                 current_deviations=current.deviations,
                 proposed_deviations=proposed.deviations,
                 parent=None if outcome.parent == last else record.parent,
-                texts=record.texts,
+                texts=texts,
                 reason="" if record.proposed is not None else outcome.proposal.reason or _TWICE,
             )
         )

@@ -51,6 +51,8 @@ def _texts(judge: MultiCriteriaJudge) -> dict[str, str]:
 
 def _sentence(pairs: Paired) -> str:
     """Say which judge agrees better with people, or that it is unknown."""
+    if pairs.equal:
+        return pairs.equal
     mean = pairs.claims["mean"]
     who = "It is unknown which judge agrees better with people"
     if mean.verdict == "established" and mean.estimate is not None:
@@ -88,7 +90,7 @@ def write_comparison(
         contents=_CONTENTS,
         criteria=tuple(name for name in pairs.claims if name != "mean"),
         sentence=_sentence(pairs),
-        word=mean.verdict,
+        word="same scores" if pairs.equal else mean.verdict,
         where=f"{counted(pairs.texts, 'text')} of {counted(pairs.documents, 'document')}",
         pairs=pairs,
         rows=rows,

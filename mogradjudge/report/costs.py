@@ -87,24 +87,27 @@ def _sum(role: str, criteria: str, rows: Iterable[LedgerRow]) -> Cost:
 
 
 def _picture(findings: Findings, spent: Costs) -> Picture | None:
-    rows = [f"{cost.role}: {cost.calls:,} calls, {cost.tokens:,} tokens" for cost in spent.by_role]
-    alt = f"Calls and tokens by role. {'; '.join(rows)}."
-    return findings.picture("costs", "Calls and tokens by role.", alt, partial(_figure, spent))
+    rows = [
+        f"{cost.role}: {cost.calls:,} calls" + (f", {cost.tokens:,} tokens" if cost.tokens else "")
+        for cost in spent.by_role
+    ]
+    caption = "Calls and tokens by role." if spent.total.tokens else "Calls by role."
+    alt = f"{caption} {'; '.join(rows)}."
+    return findings.picture("costs", caption, alt, partial(_figure, spent))
 
 
 def _figure(spent: Costs) -> Figure:
     """Draw calls and tokens by role."""
-    figure, (left, right) = panels(_WIDTH, 0.8 + 0.32 * len(spent.by_role), (1, 1))
     roles = [cost.role for cost in spent.by_role]
-    measures = (
-        (left, [cost.calls for cost in spent.by_role], "calls"),
-        (right, [cost.tokens / 1000 for cost in spent.by_role], "1,000 tokens"),
-    )
-    for axes, values, label in measures:
+    measures: list[tuple[str, list[float]]] = [("calls", [cost.calls for cost in spent.by_role])]
+    if spent.total.tokens:
+        measures.append(("1,000 tokens", [cost.tokens / 1000 for cost in spent.by_role]))
+    figure, panel = panels(_WIDTH, 0.8 + 0.32 * len(roles), (1,) * len(measures))
+    for axes, (label, values) in zip(panel, measures, strict=True):
         axes.barh(range(len(roles)), values, height=0.6, color=COLOURS[0])
         axes.set_ylim(len(roles) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
-        axes.set_yticks(range(len(roles)), roles if axes is left else [""] * len(roles))
+        axes.set_yticks(range(len(roles)), roles if axes is panel[0] else [""] * len(roles))
         axes.locator_params(axis="x", nbins=3)
         axes.set_xlabel(label)
     return figure

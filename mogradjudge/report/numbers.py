@@ -93,7 +93,8 @@ def plain(claim: Claim) -> str:
     if claim.low is not None and claim.high is not None:
         parts.append(f"95 % interval {signed_ends(claim.low, claim.high)}")
     parts += [p_value(claim.p_value)] if claim.p_value is not None else []
-    parts += [counted(claim.n, "document")]
+    if not claim.too_few("documents"):
+        parts += [counted(claim.n, "document")]
     if missed := claim.missed("documents"):
         parts.append(missed)
     return f"{signed(claim.estimate)} ({', '.join(parts)})"

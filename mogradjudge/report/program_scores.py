@@ -17,7 +17,7 @@ from mogradjudge.agreement import (
     holm,
 )
 from mogradjudge.agreement.bootstrap import draw, ratio, student_interval
-from mogradjudge.agreement.claims import Claim, claim, refused
+from mogradjudge.agreement.claims import Claim, claim, untestable
 from mogradjudge.agreement.coefficients import Array
 from mogradjudge.agreement.weighted_mean import Weights, mean_of, means_of
 from mogradjudge.programs.judged_text import JudgedText, Values
@@ -122,7 +122,7 @@ def _claims_by_objective(
         claims[name] = (
             claim(what, comparisons[name], p_value=adjusted.get(name), family=family)
             if name in known
-            else refused(what, OWN_WAY)
+            else untestable(what, OWN_WAY)
         )
     return claims
 

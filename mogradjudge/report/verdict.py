@@ -22,7 +22,7 @@ Word: TypeAlias = Literal[
     "established",
     "equivalent",
     "not established",
-    "refused",
+    "cannot be tested",
     "confirmed",
     "not confirmed",
     "initial kept",
@@ -127,7 +127,8 @@ def verdict(run: RunData, ends: Mapping[str, Ends]) -> RunVerdict:
 
 def _said(run: RunData, test: Ends | None, validation: Ends | None) -> tuple[Word, str]:
     if run.state is None or run.seeded is None:
-        return "refused", "The initial instructions have no value yet, so there is no verdict."
+        no_value: Word = "not ended" if run.ended is None else "cannot be tested"
+        return no_value, "The initial instructions have no value yet, so there is no verdict."
     if run.ended is None:
         return "not ended", _so_far(run, validation)
     if test is None and run.confirmation is not None and run.confirmation.seed is not None:
@@ -158,20 +159,26 @@ def _so_far(run: RunData, validation: Ends | None) -> str:
     how = ""
     if validation is not None:
         how = f": {_one_end(validation) if validation.seed_kept else _both_ends(validation)}"
-    held = {
-        True: " Held-out texts are scored at the end.",
-        False: " No texts are held out, so at the end nothing will be established for new texts.",
-        None: "",
-    }
     return (
         f"So far {who} are best on the validation texts{how}. That is optimistic, because they are "
-        f"chosen on these texts; nothing is established yet.{held[run.holds_out]}"
+        f"chosen on these texts; nothing is established yet.{_at_the_end(run)}"
     )
+
+
+def _at_the_end(run: RunData) -> str:
+    """Say which texts will judge the result of a run that has not ended."""
+    said = " Held-out texts are scored at the end." if run.holds_out else ""
+    if count := run.started.confirmation:
+        verb = "is" if count == 1 else "are"
+        said += f" {counted(count, 'text')} {verb} set aside to confirm the result at the end."
+    if said or run.holds_out is None:
+        return said
+    return " No texts are held out, so at the end nothing will be established for new texts."
 
 
 def _meaning(run: RunData, ends: Ends) -> str:
     claim, final = ends.claims[MEAN], f"the best instructions (of step {run.best})"
-    if claim.verdict == "refused" or claim.estimate is None:
+    if claim.estimate is None:
         return f"{final} cannot be compared with the initial ones: {plain(claim)}."
     figures = f"{_both_ends(ends)}, {_tested(ends)}"
     agree, do = ("agree", " with the human scores") if ends.of_judge else ("do", "")

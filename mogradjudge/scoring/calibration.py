@@ -55,7 +55,8 @@ def calibrate(
     each criterion a map that never falls is fitted to its scores, linear or isotonic. Five folds
     of whole documents decide: the kind with the lower mean absolute error on the fold that it was
     not fitted to is kept if that error is lower than the raw scores' by more than chance would
-    give in 2.5 % of cases (one-sided t test, paired over documents); else scores stay as they are.
+    give in 2.5 % of cases (one-sided t test, paired over documents), and if it does not give every
+    text the same score; else scores stay as they are.
 
     The maps are saved with the judge and hold for its present instructions; they are dropped, with
     a warning, once these change. A mapped prediction has the raw score in its reading
@@ -170,8 +171,10 @@ def fitted_map(judge: Array, human: Array, groups: Sequence[str], scale: Scale) 
     knots = _FITS[kind](judge, human, scale)
     is_flat = len({mapped for _, mapped in knots}) < 2  # it would say nothing of a text
     figures = (float(raw.mean()), float(errors[kind].mean()), count)
-    if is_flat or not _is_lower(errors[kind], raw, documents):
+    if not _is_lower(errors[kind], raw, documents):
         return ScoreMap("none", (), *figures)
+    if is_flat:
+        return ScoreMap("flat", (), *figures)
     return ScoreMap(kind, knots, *figures)
 
 

@@ -46,6 +46,7 @@ class Paired:
 
     ``claims`` are about the second judge's agreement minus the first one's, by criterion and for
     the mean. ``changed`` holds the texts that changed sides, the largest change first.
+    ``differing`` counts the texts that the two do not give the same scores.
     """
 
     texts: int
@@ -54,6 +55,12 @@ class Paired:
     second: Values
     claims: Mapping[str, Claim]
     changed: tuple[SideChange, ...]
+    differing: int
+
+    @property
+    def equal(self) -> str:
+        """A sentence where both give the same scores; empty where they do not."""
+        return "" if self.differing else f"Both give the same scores on all {self.texts} texts."
 
     def _repr_html_(self) -> str:
         rows = [
@@ -72,6 +79,8 @@ class Paired:
             "second": dict(self.second),
             "claims": {name: it.as_dict() for name, it in self.claims.items()},
             "changed": [{**asdict(it), "gain": it.gain} for it in self.changed],
+            "differing": self.differing,
+            "equal": self.equal,
         }
 
 
@@ -119,6 +128,10 @@ def paired(
         second=_values(human, two, groups, options),
         claims=claims_between(human, one, two, groups, options, names),
         changed=tuple(sorted(_changed(both, criteria), key=lambda change: -abs(change.gain))),
+        differing=sum(
+            any(before.produced.get(name) != after.produced.get(name) for name in criteria)
+            for before, after in both
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import json
 import threading
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import check_columns, stream_table
 from mogradjudge.data.delimited import guarded, unguarded
-from mogradjudge.data.faults import Fault, Findings
+from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.inputs import read_images
 from mogradjudge.data.ratings import RATER
 from mogradjudge.data.tables import Table, is_blank
@@ -90,7 +90,13 @@ class Labels:
         rows = [row for batch in batches for row in batch.rows]
         columns = batches[0].columns if batches else ()
         table, findings = Table(source, columns, rows), Findings(source)
-        check_columns(table, (*rubric.columns, *group))
+        check_columns(table, rubric.columns)
+        if missing := [name for name in group if name not in columns]:
+            note = (
+                f"it has no column {missing[0]!r}, the rubric's group; to compile with the ratings"
+            )
+            say_notes(source, [f"{note}, take `group` out of the rubric"])
+            rubric = replace(rubric, group=None)
         images = [image for name in rubric.image_columns for image in read_images(table, name)]
         findings.add(image for image in images if isinstance(image, Fault))
         findings.conclude(len(rows), skip_bad=False)

@@ -450,7 +450,7 @@ def rows_of(gain=0.02, runs=8, others=()):
         (0.0, 8, "equivalent"),
         (0.03, 8, "established"),
         (0.05, 5, "not established"),
-        (0.05, 1, "refused"),
+        (0.05, 1, "cannot be tested"),
     ],
 )
 def test_the_claim_was_named_before(gain, runs, verdict):
@@ -500,7 +500,7 @@ def test_who_changed_nothing_is_named():
 def test_what_cannot_run_is_a_limit_and_no_claim():
     rows = [Row("GEPA", "not installed"), rows_of()[0]]
     first = finding("peers", WORLD, 600, rows)
-    assert first.claim.verdict == "refused"
+    assert first.claim.verdict == "cannot be tested"
     assert any("GEPA" in limit and "not installed" in limit for limit in first.limits)
     assert [row[0] for row in first.table.rows] == ["our default (SSC)"]
 

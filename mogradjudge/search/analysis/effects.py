@@ -142,12 +142,16 @@ def mode_effects(
     reason = None
     if model.freedom < _FREEDOM and adjusted_for:
         reason = Undefined(
-            f"{len(trials)} trials leave {model.freedom} degrees of freedom beside "
+            f"{len(trials)} trials leave {_freedom(model)} beside "
             f"{len(adjusted_for)} other parameters, and an adjusted effect needs {_FREEDOM}"
         )
         model, adjusted_for = of_levels(trials, factor, levels), ()
     effects = _level_effects(data, model, levels, reference)
     return Effects(factor, effects, reference, adjusted_for, dropped, model.freedom, reason)
+
+
+def _freedom(model: Model) -> str:
+    return f"{model.freedom} degree{'' if model.freedom == 1 else 's'} of freedom"
 
 
 def _level_effects(
@@ -193,7 +197,7 @@ class _Data:
     def _none(self, model: Model, of_documents: float) -> Undefined | None:
         """Say why there is no interval; None if there is one."""
         if model.freedom < _FREEDOM:
-            return Undefined(f"{model.freedom} degrees of freedom, and an interval needs 2")
+            return Undefined(f"{_freedom(model)}, and an interval needs 2")
         if not np.isfinite(of_documents):
             return Undefined("a trial has no value in most resamples")
         if self.documents is not None and self.documents < FEWEST_DOCUMENTS:

@@ -21,6 +21,8 @@ from mogradjudge.search.analysis.summary import points_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LEAST_EFFECT = 0.01  # that the axis shows; less is a rounding error
+
 
 def front_figure(
     points: Sequence[Point],
@@ -53,12 +55,13 @@ def front_figure(
     with styled():
         figure, (axes,) = panels(6.4, 3.7, (1,))
         places = side_by_side(points, front)
-        _draw_front(axes, front, max(point.x for point in points))
+        _draw_front(axes, front)
         for mode, look in _looks(point.mode for point in points).items():
             _draw_trials(axes, [p for p in points if p.mode == mode], places, look)
         _ring_trial(axes, points, places, default, ("default", "o", 13))
         _ring_trial(axes, points, places, winner, ("chosen", "s", 14))
         _set_limits(axes, points, places)
+        axes.locator_params(axis="x", integer=all(point.x.is_integer() for point in points))
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.8)
@@ -119,10 +122,11 @@ def draw(result: SearchResult, folder: Path) -> list[Path]:
     return [front, effects]
 
 
-def _draw_front(axes: Axes, front: Sequence[Point], end: float) -> None:
-    xs, ys = [point.x for point in front], [point.y for point in front]
+def _draw_front(axes: Axes, front: Sequence[Point]) -> None:
+    if len(front) < 2:
+        return
     axes.step(
-        *([*xs, end], [*ys, ys[-1]]),
+        *([point.x for point in front], [point.y for point in front]),
         where="post",
         color=GREY,
         linewidth=1.0,
@@ -195,6 +199,8 @@ def _draw_effects(axes: Axes, effects: Effects) -> None:
     axes.set_yticks(range(len(levels)), [_named(level) for level in levels])
     axes.set_ylim(len(levels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -_LEAST_EFFECT), max(high, _LEAST_EFFECT))
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("agreement minus the mean of all,\nat the settings tried")
     how = "" if effects.unadjusted is None else ", not adjusted"

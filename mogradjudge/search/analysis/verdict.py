@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mogradjudge.agreement import FEWEST_DOCUMENTS, Undefined
-from mogradjudge.agreement.claims import Claim, claim, refused
+from mogradjudge.agreement.claims import Claim, claim, untestable
 from mogradjudge.agreement.selection_bias import Corrected
 from mogradjudge.display.terminal import number
 from mogradjudge.search.analysis.result import SearchResult, TrialRecord, distinct
@@ -82,9 +82,9 @@ def best_minus_default(result: SearchResult) -> Claim:
     """
     name, selected = "best minus default", result.selected
     if result.default is None:
-        return refused(name, "there is nothing to compare with")
+        return untestable(name, "there is nothing to compare with")
     if result.fresh is None:
-        return refused(name, "the two judges were not scored again")
+        return untestable(name, "the two judges were not scored again")
     plain = claim(name, difference := result.fresh.difference, note=UNCORRECTED)
     if isinstance(difference, Undefined):
         return plain

@@ -31,7 +31,7 @@ from benchmarks.report.section import Section, figures_of
 from benchmarks.report.settings import Settings
 from benchmarks.report.write import write_report
 from mogradjudge import MODES, SetupError
-from mogradjudge.agreement.claims import Claim, refused
+from mogradjudge.agreement.claims import Claim, untestable
 from mogradjudge.files import to_json
 
 HOSTILE = "a|b `c` <img src=x> [d](e)\n## f @g $h$ | *i*"
@@ -434,6 +434,11 @@ def test_an_escaped_text_means_nothing(text):
     assert not re.match(r"\s|[-+=]|\d+[.)]", shown)
 
 
+def test_a_list_of_counts_is_words_and_may_be_folded():
+    written = table(("", "texts", "calls"), [["setting 1", "40 test, 24 training", "1,057"]])
+    assert written.splitlines()[1] == "| :-- | :-- | --: |"
+
+
 @given(st.text(alphabet="`~ax\n", max_size=30))
 def test_a_block_ends_at_its_own_fence_only(text):
     lines = fenced(text).split("\n")
@@ -449,7 +454,7 @@ def test_a_table_has_a_line_for_each_row():
 
 def test_claims_that_explain_are_folded_away():
     claims = [
-        refused("d", "no texts"),
+        untestable("d", "no texts"),
         Claim("c", 0.1, -0.1, 0.3, 0.2, 9, "not established"),
         Claim("b", 0.001, -0.01, 0.01, 0.9, 9, "equivalent", bound=0.03),
         Claim("a", -0.1, -0.2, -0.05, 0.0001, 4, "not established", note="5 runs"),

@@ -35,7 +35,7 @@ from benchmarks.worlds.cues import CUES
 from benchmarks.worlds.planted import PlantedWorld, cues_in, planted_examples, planted_lm
 from mogradjudge import MultiCriteriaJudge, SetupError
 from mogradjudge.agreement import holm
-from mogradjudge.agreement.claims import Claim, refused
+from mogradjudge.agreement.claims import Claim, untestable
 from mogradjudge.lm.reply_cache import replies_kept_in
 
 FULL = {name: " ".join(f"When you rate, {cue}." for cue in CUES[name]) for name in CRITERIA}
@@ -193,12 +193,12 @@ class TestSummary:
     def test_arms_that_score_other_texts_are_not_compared(self, measured):
         cells = [without_scores(c) if c.key.get("arm") == "J1" else c for c in measured.cells]
         found = interference.summarize(cells)
-        assert found.crowding.verdict == "refused"
+        assert found.crowding.verdict == "cannot be tested"
         assert "coverage" in found.crowding.note
         assert found.decompositions == ()
         assert "coverage" in interference.finding(found).sentence
         effects = found.effects
-        assert effects["length"]["mean"].verdict != "refused"
+        assert effects["length"]["mean"].verdict != "cannot be tested"
 
     def test_instructions_of_two_efforts_are_not_mixed(self, measured):
         other = [
@@ -387,7 +387,7 @@ def test_the_first_row_says_what_it_is_and_the_column_which_evaluations(measured
 )
 def test_each_reason_why_nothing_can_be_compared_has_its_own_action(measured, note, action):
     found = interference.summarize(measured.cells)
-    effects = {**found.effects, "crowding": {"mean": refused("crowding, mean", note)}}
+    effects = {**found.effects, "crowding": {"mean": untestable("crowding, mean", note)}}
     said = interference.finding(replace(found, effects=effects))
     assert note in said.sentence
     assert action in said.action

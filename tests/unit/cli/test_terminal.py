@@ -23,9 +23,11 @@ from rich.cells import cell_len
 from benchmarks.worlds.server import serving
 from benchmarks.worlds.world import toy_examples, toy_rubric
 from mogradjudge import Criterion, MultiCriteriaJudge, Rubric
+from mogradjudge.agreement import cluster_test
+from mogradjudge.agreement.claims import claim, untestable
 from mogradjudge.cli import cli, main
 from mogradjudge.cli.output import Loudness, loudness
-from mogradjudge.cli.paired import print_edits
+from mogradjudge.cli.paired import print_claims, print_edits
 from mogradjudge.display.terminal import LINE, cut, is_coloured, number, one_line, print_table, say
 from mogradjudge.report import numbers as page
 from mogradjudge.report.edits import compared
@@ -43,6 +45,17 @@ def test_what_rounds_to_zero_has_no_sign(value, digits):
     written += [*interval((value, value)).strip("[]").split(", "), page.bounds_of((value, value))]
     for text in written:
         assert set(text) & {*"123456789"} or not set(text) & {"-", page.MINUS}
+
+
+def test_what_cannot_be_tested_is_said_once_without_a_table_of_dashes(capsys):
+    reason = "2 documents have a value, and a test needs 3"
+    claims = {name: untestable(name, reason) for name in ("mean", "tone")}
+    print_claims(claims, "Best minus initial")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert reason in line
+    print_claims({**claims, "mean": claim("mean", cluster_test([0.1] * 9))}, "Best minus initial")
+    row = next(row for row in capsys.readouterr().out.splitlines() if "tone" in row)
+    assert " 0 " not in row
 
 
 class Screen(io.StringIO):

@@ -453,6 +453,9 @@ def test_what_did_better_is_scored_with_the_old_rest_before_the_next_batch():
     (mix,) = (event for event in events if isinstance(event, MixScored))
     assert mix.deviations["coherence"].bias == 0 < mix.deviations["fluency"].bias
     assert (mix.sections, mix.accepted, record.sections) == (("coherence",), True, ("coherence",))
+    (decided,) = (event for event in events if isinstance(event, GateDecided))
+    assert decided.proposed == mix.agreement != record.proposed.as_dict()
+    assert decided.proposed_deviations == mix.deviations
     sections = sections_of(result)
     assert "BIAS=0" in sections["coherence"]
     assert "BIAS=4" not in sections["fluency"]
@@ -466,10 +469,16 @@ def test_what_did_better_is_scored_with_the_old_rest_before_the_next_batch():
 
 
 def test_a_mix_is_scored_after_a_race_that_ended_early():
-    texts = optimize(Editor(ONE_BETTER), gate=NoCriterionRegression(), confirm="off")
-    (record,) = texts.steps
+    events: list[Event] = []
+    result = optimize(
+        Editor(ONE_BETTER), gate=NoCriterionRegression(), confirm="off", events=events
+    )
+    (record,) = result.steps
     assert record.texts is not None
     assert record.sections == ("coherence",)
+    (decided,) = (event for event in events if isinstance(event, GateDecided))
+    assert (decided.texts, decided.proposed) == (None, record.mixed.as_dict())
+    assert decided.current == result.seed_agreement.as_dict()
 
 
 @pytest.mark.parametrize(

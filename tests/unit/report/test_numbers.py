@@ -18,3 +18,8 @@ from mogradjudge.report.numbers import plain
 def test_an_end_that_is_not_0_does_not_look_like_it(low, high, shown):
     claim = Claim("a minus b", 0.2, low, high, 0.047, 12, "established")
     assert shown in plain(claim)
+
+
+def test_too_few_documents_are_counted_once():
+    claim = Claim("a minus b", 0.2, None, None, 0.875, 4, "not established")
+    assert plain(claim).count("4 documents") == 1

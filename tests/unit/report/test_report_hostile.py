@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.resources import files
 
 import pytest
 
@@ -68,6 +69,16 @@ def test_hostile_names_and_reasons_are_shown_as_texts(tmp_path, text, monkeypatc
     first, second = (check(path.read_text("utf-8")) for path in (harmless, hostile))
     assert NAME in second.text
     assert tags_of(first) == tags_of(second)
+
+
+def test_texts_of_users_run_in_their_own_direction():
+    blocks = [
+        tag
+        for path in (files("mogradjudge.report") / "templates").iterdir()
+        for tag in re.findall(r'<(?:blockquote|div class="text\b|textarea)[^>]*>', path.read_text())
+    ]
+    assert len(blocks) > 8
+    assert all('dir="auto"' in tag for tag in blocks)
 
 
 def test_hostile_names_in_figures_are_shown_as_texts(tmp_path):

@@ -28,11 +28,13 @@ from mogradjudge.optimize.events import (
     StepStarted,
     UnitsRouted,
 )
+from mogradjudge.programs.identity import digest_of
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report import advice, confusion, differing, edits, write_report
 from mogradjudge.report.about import facts
 from mogradjudge.report.confusion import confusions, main_error
 from mogradjudge.report.costs import costs
+from mogradjudge.report.costs import section as costs_section
 from mogradjudge.report.diff import diff
 from mogradjudge.report.edits import chain, cut, whole_edits
 from mogradjudge.report.program_scores import own_claims
@@ -247,8 +249,15 @@ def test_a_run_that_has_not_ended_or_has_no_state_claims_nothing(run_dir):
     assert "--test-share" not in found.sentence
     bare = dataclasses.replace(run, state=None, seeded=None)
     assert not bare.seed_kept
+    confirming = dataclasses.replace(
+        run,
+        started=dataclasses.replace(run.started, confirmation=17),
+        request={**run.request, "test data": digest_of([])},
+    )
+    assert "17 texts are set aside" in verdict(confirming, {}).sentence
+    assert "nothing will be established" not in verdict(confirming, {}).sentence
     assert ends(bare, "validation").claims == {}
-    assert verdict(bare, {}).word == "refused"
+    assert verdict(bare, {}).word == "not ended"
     assert confusions(bare, ()) == ()
 
 
@@ -377,6 +386,13 @@ def test_costs_are_those_of_the_result(run_dir):
     assert len(found.rows) == len(result["ledger"])
     tokens = sum(row["prompt_tokens"] for row in result["ledger"])
     assert found.total.prompt_tokens == tokens
+
+
+def test_tokens_that_are_unknown_are_a_dash_and_no_panel(run_dir):
+    run = read_run(run_dir)
+    row = dataclasses.replace(run.ledger[0], prompt_tokens=0, completion_tokens=0)
+    (picture,) = costs_section(Findings(dataclasses.replace(run, ledger=(row,)))).pictures
+    assert "token" not in f"{picture.inline}{picture.caption}{picture.alt}"
 
 
 TEXTS = st.text(alphabet="ab .\n<é", max_size=60)

@@ -103,6 +103,15 @@ def test_the_page_has_no_p_value_and_says_where_effects_hold(searched, tmp_path)
     assert "settings tried" in page.text
 
 
+def test_a_best_trial_that_is_the_default_is_compared_with_nothing(searched, tmp_path):
+    plain = read_json(searched[0] / "search.json")
+    reason = "the default is the best trial"
+    plain["fresh"] = {"best": 0.5, "default": 0.5, "difference": {"undefined": reason}}
+    (tmp_path / "search.json").write_text(json.dumps(plain))
+    page = Parsed(write_report(tmp_path).read_text("utf-8"))
+    assert reason in page.text and "best minus default" not in page.text
+
+
 def test_a_damaged_search_is_one_clear_line(searched, tmp_path):
     out, _ = searched
     plain = read_json(out / "search.json")

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from benchmarks.worlds.world import toy_examples, toy_rubric
 from mogradjudge import MultiCriteriaJudge
 from mogradjudge.agreement import TestOptions
+from mogradjudge.cli.paired import print_paired
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.programs.judged_text import JudgedText
+from mogradjudge.report.compare_page import write_comparison
 from mogradjudge.scoring.differing import differing
 from mogradjudge.scoring.evaluate import evaluate
 from mogradjudge.scoring.paired import paired
@@ -40,6 +42,19 @@ def test_judges_that_are_exchanged_change_the_sign_of_everything(scores):
         assert claim.estimate is None or claim.estimate == -other.estimate
     gains = {(it.example_id, it.gain) for it in there.changed}
     assert gains == {(it.example_id, -it.gain) for it in back.changed}
+
+
+def test_judges_of_equal_scores_are_called_so(tmp_path, capsys):
+    scores = [(3.0, 2.0, 2.0)] * 8
+    same = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)
+    assert same.differing == 0 and "8" in same.equal
+    print_paired(same.as_dict(), ("A", "B"))
+    printed = capsys.readouterr().out
+    assert same.equal in printed and "verdict" not in printed
+    page = write_comparison(tmp_path / "page.html", ("a", "b"), same, (), {}).read_text()
+    assert same.equal in page and "unknown which" not in page
+    other = paired(texts(scores, 1), texts([*scores[1:], (3.0, 2.0, None)], 2), ("tone",), POOLED)
+    assert other.differing == 1 and not other.equal
 
 
 @given(SCORES)

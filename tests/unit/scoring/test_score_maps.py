@@ -236,7 +236,8 @@ class TestFittedMap:
 
     def test_a_judge_whose_scores_say_nothing_is_not_made_constant(self):
         judge, human = np.tile([1.0, 5.0], 30), np.full(60, 3.0)
-        assert fitted_map(judge, human, [str(n) for n in range(60)], Scale(1, 5)).kind == "none"
+        flat = fitted_map(judge, human, [str(n) for n in range(60)], Scale(1, 5))
+        assert flat.kind == "flat" and not flat.knots and flat.mapped_error < flat.raw_error
 
     def test_folds_are_of_whole_documents(self):
         # Within a document all scores are equal, so a text of the same one would give it away.

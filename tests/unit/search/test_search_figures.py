@@ -104,6 +104,24 @@ def test_the_front_is_drawn_with_all_that_is_marked(tmp_path):
     assert [each.name for each in path.parent.iterdir()] == ["front.svg"]
 
 
+def test_a_line_runs_through_the_best_for_their_price_alone_and_calls_are_whole(tmp_path):
+    path, mode = tmp_path / "front.svg", MODES[0]
+    front_figure([Point(0, 1.0, 0.4, mode), Point(1, 3.0, 0.4, mode)], path, "calls", "rho")
+    found = words(path)
+    assert "best for its price" not in found  # one trial is
+    before = found[: found.index("calls")]
+    assert before == [str(int(tick)) for tick in before]
+    front_figure([Point(0, 1.0, 0.4, mode), Point(1, 3.0, 0.5, mode)], path, "calls", "rho")
+    assert "best for its price" in words(path)
+
+
+def test_effects_that_are_rounding_errors_look_like_none(tmp_path):
+    path = tmp_path / "effects.svg"
+    params = [{"mode": mode, "steps": 1} for mode in MODES[:2] * 4]
+    effects_figure(mode_effects(params, [0.1, 0.1 + 1e-17, 0.1 + 2e-17] * 2 + [0.1] * 2), {}, path)
+    assert "0.01" in "".join(words(path)) and "1e" not in "".join(words(path))
+
+
 def test_effects_are_drawn_with_their_counts(tmp_path):
     path = tmp_path / "effects.svg"
     effects_figure(effects(), IMPORTANCES, path)

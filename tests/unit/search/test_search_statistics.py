@@ -406,7 +406,7 @@ def test_too_few_trials_give_unadjusted_effects_and_say_so():
     middle = np.mean(list(means.values()))
     assert estimates(found) == pytest.approx({m: v - middle for m, v in means.items()}, abs=1e-9)
     pair = mode_effects([{"mode": "SSS"}, {"mode": "CCC"}, {"mode": "CCC"}], [0.1, 0.3, 0.4])
-    assert pair.levels[0].effect.interval.reason.startswith("1 degrees of freedom")
+    assert pair.levels[0].effect.interval.reason.startswith("1 degree of freedom,")
     assert pair.levels[0].n == 2
     two = mode_effects([{"mode": "SSS"}, {"mode": "CCC"}], [0.1, 0.3])
     assert two.levels[0].effect.interval.reason == "2 trials leave no degree of freedom"

@@ -172,6 +172,14 @@ def test_texts_of_a_table_are_read_once_each(tmp_path):
         Labels.of(str(table), RUBRIC, tmp_path / "labels.csv")
 
 
+def test_a_table_without_the_rubrics_group_is_rated_without(tmp_path, caplog):
+    table, out = tmp_path / "texts.csv", tmp_path / "out.csv"
+    table.write_text("reply\na\nb\n")
+    labels = Labels.of(str(table), RUBRIC, out)
+    assert len(labels.texts) == 2 and "doc" not in labels.columns
+    assert "'doc'" in caplog.text and "group" in caplog.text
+
+
 def test_a_rater_may_say_that_a_criterion_does_not_apply(tmp_path):
     rubric = Rubric(["reply"], [Criterion("tone", "Is it kind?", (1, 5), na=True)], rater="who")
     kept = labels(tmp_path / "labels.csv", rubric=rubric)
@@ -318,7 +326,10 @@ def test_a_conversation_is_shown_by_turn_and_comes_back_as_one(tmp_path):
         out = tmp_path / f"{type(conversation).__name__}.csv"
         kept = labels(out, [{"reply": conversation}], COMMENTED)
         page = pages(kept, "ann").get("/").text
-        assert page.count('<div class="text"><b>') == 2 and "Hi\n&lt;b&gt;</div>" in page
+        assert (
+            page.count('<div class="text" dir="auto"><b dir="auto">') == 2
+            and "Hi\n&lt;b&gt;</div>" in page
+        )
         kept.rate("ann", next(iter(kept.texts)), {"tone": 1, "style": 0})
         assert load_examples(out, COMMENTED)[0].reply == "user: Hi\n  <b>\nbot: Yes: what?"
 
