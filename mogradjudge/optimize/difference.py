@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,8 +19,9 @@ _PARTS = 20
 
 @dataclass(frozen=True)
 class Difference:
-    """The agreement of two candidates on the same texts.
+    """The agreement of two candidates on the texts that both have scored.
 
+    ``current`` and ``proposed`` hold it by criterion; what they count without a score is of all.
     ``values`` holds the second one's agreement minus the first one's, by criterion and as
     ``"mean"``; a criterion that has no value for one of them is left out. ``errors`` holds their
     standard errors; None where there are too few documents for one.
@@ -65,7 +67,8 @@ def difference_between(
     >>> round(difference.mean, 3), round(difference.errors["mean"], 3)
     (0.333, 0.333)
     """
-    before, after = agreement_of(current, objectives), agreement_of(proposed, objectives)
+    before, after = agreements_on_both(current, proposed, objectives)
+    current, proposed = _scored_by_both(current, proposed), _scored_by_both(proposed, current)
     values = {
         name: second - first
         for name, first in before.by_criterion.items()
@@ -83,6 +86,61 @@ def difference_between(
         without |= {MEAN: means_of(without, before.weights, complete=True)}
     errors = {name: _error(leaving_out) for name, leaving_out in without.items()}
     return Difference(before, after, values, errors, 1 + max(parts.values(), default=-1))
+
+
+def agreements_on_both(
+    current: Sequence[Judgement], proposed: Sequence[Judgement], objectives: Sequence[Objective]
+) -> tuple[Agreement, Agreement]:
+    """Return the agreement of two candidates on the texts that both have scored.
+
+    What is counted as unscored, missing, a fallback or not applicable is of all texts.
+
+    >>> import dspy
+    >>> from mogradjudge import Objective
+    >>> from mogradjudge.judge.scores import Unscored
+    >>> right = Objective("right", "Is right.", lambda example, prediction: 1.0)
+    >>> def judged(*scores):
+    ...     texts = [(str(number), score) for number, score in enumerate(scores)]
+    ...     return [Judgement(t, t, dspy.Example(), None, {"right": s}) for t, s in texts]
+    >>> one, two = judged(0.0, 1.0), judged(Unscored("no number"), 1.0)
+    >>> [it.mean for it in agreements_on_both(one, two, [right])]
+    [1.0, 1.0]
+    """
+    return (
+        _agreement_on_both(current, proposed, objectives),
+        _agreement_on_both(proposed, current, objectives),
+    )
+
+
+def _agreement_on_both(
+    judgements: Sequence[Judgement], others: Sequence[Judgement], objectives: Sequence[Objective]
+) -> Agreement:
+    own, shared = agreement_of(judgements, objectives), _scored_by_both(judgements, others)
+    if all(map(operator.is_, judgements, shared)):
+        return own
+    on_both = agreement_of(shared, objectives)
+    return replace(
+        own,
+        by_criterion=on_both.by_criterion,
+        scored=on_both.scored,
+        deviations=on_both.deviations,
+    )
+
+
+def _scored_by_both(
+    judgements: Sequence[Judgement], others: Sequence[Judgement]
+) -> list[Judgement]:
+    """Leave out scores of texts that the other candidate has not scored."""
+    return [_where_scored(*pair) for pair in zip(judgements, others, strict=True)]
+
+
+def _where_scored(judgement: Judgement, other: Judgement) -> Judgement:
+    alone = {
+        name: None
+        for name, score in judgement.scores.items()
+        if isinstance(score, float) and not isinstance(other.scores[name], float)
+    }
+    return replace(judgement, scores={**judgement.scores, **alone}) if alone else judgement
 
 
 def parts_of(documents: int) -> int:
