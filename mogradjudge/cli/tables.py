@@ -318,6 +318,10 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
         rows,
         "Agreement on the texts that chose the composition, and so optimistic",
     )
+    for point in result["front"]:
+        if any(point["without_score"].values()):
+            lost = _by_criterion(point["without_score"])
+            say(f"rated texts without a score, with {point['calls']} calls per text: {lost}")
     effects = result["interference"]["effects"]
     print_table(
         ("section of", *(f"on {name}" for name in names)),

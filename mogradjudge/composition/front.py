@@ -39,6 +39,7 @@ class Point:
         agreement: The agreement on each criterion, on the texts that chose the composition, and so
             optimistic; None where it is undefined.
         weights: The criteria's weights in the mean.
+        lost: Rated texts without a score of the judge, by criterion: unscored, or called n/a.
 
     >>> Point((("tone", "style"),), "combined", {"tone": 0.5, "style": None}).mean
     0.5
@@ -48,6 +49,7 @@ class Point:
     layout: str
     agreement: Mapping[str, float | None]
     weights: Weights = field(default_factory=dict, repr=False)
+    lost: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def calls(self) -> int:
@@ -67,6 +69,7 @@ class Point:
             "layout": self.layout,
             "agreement": dict(self.agreement),
             "mean": self.mean,
+            "without_score": dict(self.lost),
         }
 
 

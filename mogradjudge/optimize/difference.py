@@ -138,7 +138,7 @@ def _where_scored(judgement: Judgement, other: Judgement) -> Judgement:
     alone = {
         name: None
         for name, score in judgement.scores.items()
-        if isinstance(score, float) and not isinstance(other.scores[name], float)
+        if isinstance(score, float) and not isinstance(other.scores.get(name, score), float)
     }
     return replace(judgement, scores={**judgement.scores, **alone}) if alone else judgement
 

@@ -140,8 +140,7 @@ class Trials:
         whole = rival.agreement, scored.agreement
         if not any(any(it.lost.values()) for it in whole):
             return whole
-        judged = (self.held(it) for it in (rival, scored))
-        return agreements_on_both(*judged, self.context.objectives)
+        return agreements_on_both(self.held(rival), self.held(scored), self.context.objectives)
 
     def mix(self, trial: Trial, parent: Measured, rival: Measured, state: State) -> Entry | None:
         """Return the parent with those new sections alone that did no worse.
