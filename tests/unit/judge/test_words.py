@@ -11,8 +11,11 @@ import pytest
 
 from engines import FORMATS, FunctionEngine, fake_lm, in_chat, system, token
 from mogradjudge import Criterion, MultiCriteriaJudge, NotApplicable, Rubric, SetupError, Unscored
+from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
 from mogradjudge.judge.cells import cells_of
 from mogradjudge.judge.words import means_not_applicable
+from mogradjudge.scoring.evaluate import evaluation_report
+from mogradjudge.scoring.table import score_table
 
 TONE = Criterion("tone", "Is it kind?", (1, 5), na=True)
 SAFE = Criterion("safe", "Is it safe?", levels=["fail", "pass"])
@@ -180,6 +183,29 @@ def test_it_is_a_state_of_its_own_in_cells_json_and_pickles():
     assert prediction.toDict()["tone"] is None
     assert not prediction.tone
     assert copy.deepcopy(prediction).tone == pickle.loads(pickle.dumps(prediction.tone))
+
+
+def test_a_table_says_to_how_many_texts_it_does_not_apply(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("text\nHi.\nYou.\n")
+    judge = MultiCriteriaJudge(RUBRIC)
+    with dspy.context(lm=fake_lm(FunctionEngine(answer(in_chat)))):
+        scored = score_table(judge, tmp_path / "t.csv", tmp_path / "s.csv")
+    assert scored.not_applicable == {"tone": 2, "safe": 0, "style": 0}
+    assert scored.unscored["tone"] == 0 and scored_as_dict(scored)["not_applicable"]["tone"] == 2
+    print_scored(scored)
+    assert "2 on tone" in capsys.readouterr().out
+
+
+def test_a_rated_text_that_it_does_not_apply_to_is_counted_by_itself(capsys):
+    rows = [{"text": f"{n}", "human_tone": 1 + n % 5} for n in range(4)]
+    rows = [{**row, "human_safe": n % 2, "human_style": 1 + n % 3} for n, row in enumerate(rows)]
+    examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    with dspy.context(lm=fake_lm(FunctionEngine(answer(in_chat)))):
+        report = evaluation_report(MultiCriteriaJudge(RUBRIC), examples, 1)
+    counts = {name: it["not_applicable"] for name, it in report["criteria"].items()}
+    assert counts == {"tone": 4, "safe": 0, "style": 0}
+    print_evaluation(report)
+    assert "judge's n/a" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_a_row_of_which_it_does_not_apply_to(tmp_path):
