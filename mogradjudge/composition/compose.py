@@ -11,8 +11,7 @@ from pathlib import Path
 import dspy
 import numpy as np
 
-from mogradjudge.agreement import Undefined
-from mogradjudge.composition.front import Composition, Point
+from mogradjudge.composition.front import Composition, Point, taken
 from mogradjudge.composition.sources import Sources, layout_of
 from mogradjudge.criteria import Group
 from mogradjudge.data import has_groups, listed
@@ -37,7 +36,7 @@ from mogradjudge.optimize.datasets import (
     grouped,
     split_to_confirm,
 )
-from mogradjudge.optimize.difference import agreements_on_both, difference_between
+from mogradjudge.optimize.difference import agrees_more, difference_between
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.checks import check_scored
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
@@ -47,7 +46,6 @@ from mogradjudge.scoring.evaluate import check_ready
 from mogradjudge.scoring.interference import Interference
 from mogradjudge.settings import Level, Measure
 from mogradjudge.settings.fields import Confirm
-from mogradjudge.stages.gate import measures_less
 
 _ASKED, _CACHE, _CALLS, _LOCK = "asked.json", "cache", "calls.jsonl", "lock"
 _MEASURED, _FRESH, _CONFIRMED = "measured", "fresh", "confirmed"
@@ -218,7 +216,7 @@ class _Composing:
         with self._replies(_FRESH):
             front = tuple(self._front(validation, sections, interference))
         most = self.options.max_calls_per_text or len(self.sources.rubric.names)
-        chosen = _taken([it for it in front if it.calls <= most])
+        chosen = taken([it for it in front if it.calls <= most])
         with self._replies(_CONFIRMED):
             confirmation = self._confirmation(chosen, sections)
         if confirmation.takes_back:
@@ -271,7 +269,7 @@ class _Composing:
             (objective,) = self._objectives((name,))
             best = choices[0]  # the initial one
             for text in choices[1:]:
-                if _is_better(judged[choices[0]], judged[best], judged[text], objective):
+                if agrees_more(judged[choices[0]], judged[best], judged[text], objective):
                     best = text
             sections[name], judgements[name] = best, judged[best]
         return sections, judgements
@@ -346,35 +344,6 @@ def _merged(groups: Sequence[Group], interference: Interference) -> tuple[tuple[
     pair = max(combinations(groups, 2), key=benefit)
     merged = tuple(name for name in names if name in sum(pair, ()))
     return (*(group for group in groups if group not in pair), merged), merged
-
-
-def _is_better(
-    initial: Sequence[Judgement],
-    best: Sequence[Judgement],
-    other: Sequence[Judgement],
-    objective: Objective,
-) -> bool:
-    """Say whether another section agrees more than the best one, and measures no less at all."""
-    first, second, third = (agreement_of(it, [objective]) for it in (initial, best, other))
-    if measures_less(first, third):
-        return False
-    name = objective.name
-    if isinstance(second.by_criterion[name], Undefined):
-        return not isinstance(third.by_criterion[name], Undefined)
-    on_both = agreements_on_both(best, other, [objective])
-    before, after = (it.by_criterion[name] for it in on_both)
-    return isinstance(before, float) and isinstance(after, float) and after > before
-
-
-def _taken(front: Sequence[Point]) -> Point:
-    """Return the best partition, of those that leave no more texts without a score than the first.
-
-    Of equals the one with fewer calls, which comes later.
-    """
-    scored = [
-        it for it in front if all(it.lost[name] <= count for name, count in front[0].lost.items())
-    ]
-    return max(reversed(scored), key=lambda it: it.mean)
 
 
 def _request(sources: Sources, data: RunData, options: ComposeOptions) -> dict[str, object]:

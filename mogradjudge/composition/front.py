@@ -73,6 +73,25 @@ class Point:
         }
 
 
+def taken(front: Sequence[Point]) -> Point:
+    """Return the best partition, of those that leave no more texts without a score than the first.
+
+    Of equals the one with fewer calls, which comes later.
+
+    >>> one = Point((("tone",), ("style",)), "separate", {"tone": 0.5}, lost={"tone": 0})
+    >>> two = Point((("tone", "style"),), "combined", {"tone": 0.9}, lost={"tone": 3})
+    >>> taken([one, two]).layout
+    'separate'
+
+    Args:
+        front: Partitions, from most to fewest calls; at least one.
+    """
+    scored = [
+        it for it in front if all(it.lost[name] <= count for name, count in front[0].lost.items())
+    ]
+    return max(reversed(scored), key=lambda it: it.mean)
+
+
 @dataclass(frozen=True)
 class Composition:
     """A judge that was put together, and what was measured for it.

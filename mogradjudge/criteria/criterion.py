@@ -166,9 +166,7 @@ class Criterion:
         if fault := _name_fault(name, "criterion"):
             raise _refused(name, "criterion", fault, f"human = {_short(human or f'human_{name}')}")
         if not isinstance(definition, str) or not definition.strip():
-            raise SetupError(
-                f"`definition` of criterion {name!r} must be a text, got {definition!r}."
-            )
+            raise SetupError(f"`definition` of criterion {name!r} must be a text: {definition!r}.")
         check_length(definition, f"`definition` of criterion {name!r}")
         names, meanings = names_of(levels, tuple(names))
         if fault := _names_fault(names, na=na is True):
@@ -378,8 +376,8 @@ def _names_fault(names: Group, *, na: bool) -> str | None:
         return f"have names that begin with a letter, got {wrong[0]!r}"
     if len({name.casefold() for name in names}) < len(names):
         return f"have different names, got {', '.join(names)}"
-    if na and (same := [name for name in names if says_not_applicable(name)]):
-        return f"have no name that means that it does not apply, as na = true, got {same[0]!r}"
+    if same := [name for name in names if na and says_not_applicable(name)]:
+        return f"not mean that it does not apply, as na = true says that, got {same[0]!r}"
     return f"have two names or more, got {names[0]!r}" if len(names) == 1 else None
 
 

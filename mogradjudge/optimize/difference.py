@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mogradjudge.agreement.coefficients import Array
+from mogradjudge.agreement.coefficients import Array, Undefined
 from mogradjudge.agreement.weighted_mean import mean_of, means_of
 from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement, agreement_of, scored_on
+from mogradjudge.stages.gate import measures_less
 
 _PARTS = 20
 
@@ -110,6 +111,43 @@ def agreements_on_both(
         _agreement_on_both(current, proposed, objectives),
         _agreement_on_both(proposed, current, objectives),
     )
+
+
+def agrees_more(
+    initial: Sequence[Judgement],
+    best: Sequence[Judgement],
+    other: Sequence[Judgement],
+    objective: Objective,
+) -> bool:
+    """Say whether another candidate agrees more on one objective than the best one so far.
+
+    They are compared on the texts that both have scored. One that measures less than the initial
+    one (`measures_less`) does not agree more.
+
+    Args:
+        initial: The initial candidate's judgements.
+        best: The best one's, of the same texts in the same order.
+        other: The other one's, of the same texts in the same order.
+        objective: What agreement is measured on.
+
+    >>> import dspy
+    >>> from mogradjudge import Objective
+    >>> right = Objective("right", "Is right.", lambda example, prediction: 1.0)
+    >>> def judged(*scores):
+    ...     return [Judgement("", "", dspy.Example(), None, {"right": score}) for score in scores]
+    >>> one, two = judged(0.0, 1.0), judged(1.0, 1.0)
+    >>> agrees_more(one, one, two, right), agrees_more(one, two, one, right)
+    (True, False)
+    """
+    first, second, third = (agreement_of(it, [objective]) for it in (initial, best, other))
+    if measures_less(first, third):
+        return False
+    name = objective.name
+    if isinstance(second.by_criterion[name], Undefined):
+        return not isinstance(third.by_criterion[name], Undefined)
+    on_both = agreements_on_both(best, other, [objective])
+    before, after = (it.by_criterion[name] for it in on_both)
+    return isinstance(before, float) and isinstance(after, float) and after > before
 
 
 def _agreement_on_both(

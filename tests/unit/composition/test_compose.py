@@ -18,8 +18,8 @@ from mogradjudge import (
     SetupError,
     compose,
 )
-from mogradjudge.composition.compose import _taken, composed_data, most_calls
-from mogradjudge.composition.front import Point
+from mogradjudge.composition.compose import composed_data, most_calls
+from mogradjudge.composition.front import Point, taken
 from mogradjudge.composition.sources import Sources, layout_of
 from mogradjudge.scoring.interference import Interference
 
@@ -135,8 +135,8 @@ def test_of_partitions_none_is_taken_that_leaves_more_texts_without_a_score():
         Point((("a",), ("b",)), "separate", {"a": 0.5, "b": 0.5}, lost={"a": 1, "b": 0}),
         Point((("a", "b"),), "combined", {"a": 0.6, "b": 0.9}, lost={"a": 0, "b": 3}),
     ]
-    assert _taken(points) is points[0]
-    assert _taken([points[0], replace(points[1], lost={"a": 1, "b": 0})]).calls == 1
+    assert taken(points) is points[0]
+    assert taken([points[0], replace(points[1], lost={"a": 1, "b": 0})]).calls == 1
 
 
 def test_within_one_call_all_share_it():
