@@ -157,17 +157,17 @@ class Criterion:
             names: The names of all levels, worst to best, if ``levels`` does not hold them.
             weight: How much it counts in means over criteria, at least 0; only ratios count. With
                 0 it is rated and reported, and in no mean.
-            na: Whether it may not apply to a text. A human cell then says so by "n/a", "na", "not
-                applicable", "inapplicable", "does not apply" or a dash, and the judge by "n/a".
+            na: Whether it may not apply to a text: people and judge then say "n/a", or the like.
 
         Raises:
             SetupError: If a field breaks one of these rules.
         """
         if fault := _name_fault(name, "criterion"):
             raise _refused(name, "criterion", fault, f"human = {_short(human or f'human_{name}')}")
+        what = f"`definition` of criterion {name!r}"
         if not isinstance(definition, str) or not definition.strip():
-            raise SetupError(f"`definition` of criterion {name!r} must be a text: {definition!r}.")
-        check_length(definition, f"`definition` of criterion {name!r}")
+            raise SetupError(f"{what} must be a text, got {definition!r}.")
+        check_length(definition, what)
         names, meanings = names_of(levels, tuple(names))
         if fault := _names_fault(names, na=na is True):
             raise SetupError(f"`levels` of criterion {name!r} must {fault}.")
