@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -16,13 +16,22 @@ Array: TypeAlias = npt.NDArray[np.float64]
 EQUAL: Weights = MappingProxyType({})
 
 
-def mean_label(weights: Weights) -> str:
+def mean_label(weights: Weights, undefined: Collection[str] = ()) -> str:
     """Name the mean of criteria that all have a weight here.
+
+    Args:
+        weights: Their weights.
+        undefined: Those without a value; if one of them counts, the others are named.
 
     >>> mean_label({"tone": 2.0, "style": 2.0}), mean_label({"tone": 2.0, "style": 1.0})
     ('mean', 'mean (weighted)')
+    >>> mean_label({"tone": 1.0, "style": 1.0}, {"tone"})
+    'mean over style alone'
     """
-    return "mean (weighted)" if len(set(weights.values())) > 1 else "mean"
+    label = "mean (weighted)" if len(set(weights.values())) > 1 else "mean"
+    counted = shares_of(weights, weights)
+    rest = [name for name in counted if name not in undefined]
+    return f"{label} over {', '.join(rest)} alone" if 0 < len(rest) < len(counted) else label
 
 
 def mean_of(values: Mapping[str, object], weights: Weights = EQUAL) -> float | None:
@@ -35,7 +44,7 @@ def mean_of(values: Mapping[str, object], weights: Weights = EQUAL) -> float | N
     >>> mean_of({"tone": 0.75, "style": 0.0, "facts": None}, {"tone": 2.0})
     0.5
     """
-    shares = _shares(values, weights)
+    shares = shares_of(values, weights)
     known = {name: it for name in shares if isinstance(it := values[name], int | float)}
     total = sum(shares[name] for name in known)
     return sum(shares[name] * value for name, value in known.items()) / total if known else None
@@ -54,7 +63,7 @@ def means_of(
     >>> means_of({"tone": np.array([1.0, np.nan]), "style": np.array([0.0, 0.5])}).tolist()
     [0.5, 0.5]
     """
-    shares = _shares(columns, weights)
+    shares = shares_of(columns, weights)
     if not shares:
         return np.full(len(next(iter(columns.values()))), np.nan)
     table, share = np.array([columns[name] for name in shares]), np.array([[*shares.values()]]).T
@@ -67,8 +76,12 @@ def means_of(
     return np.where(known, sums / np.where(known, totals, 1.0), np.nan)
 
 
-def _shares(names: Iterable[str], weights: Weights) -> dict[str, float]:
-    """Return the weights above 0 in units of the largest, so that equal ones are exactly 1."""
+def shares_of(names: Iterable[str], weights: Weights) -> dict[str, float]:
+    """Return the weights above 0 in units of the largest, so that equal ones are exactly 1.
+
+    >>> shares_of(("tone", "style", "facts"), {"tone": 2.0, "facts": 0.0})
+    {'tone': 1.0, 'style': 0.5}
+    """
     used = {name: weights.get(name, 1.0) for name in names}
     largest = max(used.values(), default=0.0)
     return {name: weight / largest for name, weight in used.items() if weight > 0}

@@ -61,7 +61,8 @@ def compare_command(
         measure(path, data, options, ledger, as_json=as_json, others=paths, whose=name)[0]
         for path, name in zip(paths, "AB", strict=True)
     )
-    pairs = paired(one.texts, two.texts, names, two.options, ("A", "B"))
+    weights = judges[0].rubric.weights, judges[1].rubric.weights
+    pairs = paired(one.texts, two.texts, names, two.options, ("A", "B"), weights)
     if pairs is None:
         raise SetupError("No text was scored by both judges. Leave --held-out out.")
     edits = instruction_edits(*judges)

@@ -193,12 +193,14 @@ def _print_difference(out: Path, whole: str) -> None:
     """
     from mogradjudge.report.edits import whole_edits
     from mogradjudge.report.run_data import read_run
+    from mogradjudge.report.scores import options_of
     from mogradjudge.report.section import Findings, Limits
 
     findings = Findings(read_run(out))
     if (ends := next(iter(findings.ends.values()), None)) is not None and ends.claims:
         title = f"Best minus initial on the {ends.split} texts, tested by criterion"
-        print_claims(ends.claims, f"{title} (p adjusted for their number, Holm); n: documents")
+        title = f"{title} (p adjusted for their number, Holm); n: documents"
+        print_claims(ends.claims, title, options_of(findings.run).weights)
     print_edits(whole_edits(findings.run, Limits(400)), f"{out}/{whole}")
 
 

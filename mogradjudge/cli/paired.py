@@ -36,10 +36,11 @@ against_option = click.option(
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier evaluation: its figures by criterion and for the mean, and its texts."""
+    """An earlier evaluation: its figures by criterion and for the mean, texts and weights."""
 
     figures: Mapping[str, Mapping[str, Any]]
     texts: tuple[JudgedText, ...]
+    weights: Mapping[str, float] | None
 
 
 def read_earlier(path: str) -> Earlier:
@@ -60,15 +61,22 @@ def read_earlier(path: str) -> Earlier:
         texts = tuple(JudgedText.from_line(line) for line in report["texts"])
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SetupError(f"{path} is no evaluation with its texts. {_MENDING}") from error
-    return Earlier({**figures, "mean": mean}, texts)
+    return Earlier({**figures, "mean": mean}, texts, report.get("weights"))
 
 
 def against(earlier: Earlier, evaluation: Evaluation, names: tuple[str, ...]) -> dict[str, Any]:
     """Return the earlier figures, and the comparison on the texts of both; None without any."""
-    from mogradjudge.scoring.paired import paired
+    from mogradjudge.scoring.paired import paired, weights_note
 
-    pairs = paired(earlier.texts, evaluation.texts, names, evaluation.options, ("then", "now"))
-    return {"then": dict(earlier.figures), "paired": pairs and pairs.as_dict()}
+    now = evaluation.report["weights"]
+    weights = (now if earlier.weights is None else earlier.weights, now)
+    sides = ("then", "now")
+    pairs = paired(earlier.texts, evaluation.texts, names, evaluation.options, sides, weights)
+    return {
+        "then": dict(earlier.figures),
+        "paired": pairs and pairs.as_dict(),
+        "notes": weights_note(names, sides, weights),
+    }
 
 
 def print_edits(edits: Sequence[SectionEdit], where: str) -> None:
@@ -97,6 +105,8 @@ def print_edits(edits: Sequence[SectionEdit], where: str) -> None:
 
 def print_against(against: Mapping[str, Any], report: Mapping[str, Any]) -> None:
     """Print what `evaluate --against` found beside the earlier evaluation."""
+    from mogradjudge.agreement.weighted_mean import mean_label
+
     if (pairs := against["paired"]) is not None:
         print_paired(pairs, ("then", "now"))
         return
@@ -110,12 +120,19 @@ def print_against(against: Mapping[str, Any], report: Mapping[str, Any]) -> None
         for name, then in against["then"].items()
         if name in now
     ]
+    rows[-1][0] = mean_label(report["weights"])
+    if against["notes"]:  # means of other weights are no pair
+        rows.pop()
     columns = ("criterion", "then", "95 % interval", "now", "95 % interval")
     print_table(columns, rows, "No text is in both evaluations, so nothing can be paired")
+    for line in against["notes"]:
+        say(line.replace("the mean is unweighted", "the means are left out"))
 
 
 def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
     """Print two judges on the same texts, and the test of each difference."""
+    from mogradjudge.agreement.weighted_mean import mean_label
+
     claims = pairs["claims"]
     is_tested = pairs["differing"] > 0 and _can_be_tested(claims)
     rows = [
@@ -125,12 +142,15 @@ def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
         ]
         for name, claim in _mean_last(claims)
     ]
+    rows[-1][0] = mean_label(pairs["weights"])
     adjusted = "; p of single criteria is adjusted for their number (Holm)" if is_tested else ""
     print_table(
         ("criterion", *names, *(_TESTED if is_tested else ())),
         rows,
-        f"The same {pairs['texts']} texts of {pairs['documents']} documents{adjusted}",
+        f"On {pairs['where']}{adjusted}",
     )
+    for line in pairs["notes"]:
+        say(line)
     if not pairs["differing"]:
         say(pairs["equal"])
         return
@@ -141,11 +161,14 @@ def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
     say(f"Scores that are people's to half a point: {only}.")
 
 
-def print_claims(claims: Mapping[str, Claim], title: str) -> None:
+def print_claims(claims: Mapping[str, Claim], title: str, weights: Mapping[str, float]) -> None:
     """Print what is claimed of each criterion and the mean."""
+    from mogradjudge.agreement.weighted_mean import mean_label
+
     plain = {name: claim.as_dict() for name, claim in claims.items()}
     if _can_be_tested(plain):
-        rows = [[name, *_tested(claim)] for name, claim in _mean_last(plain)]
+        names = {"mean": mean_label(weights)}
+        rows = [[names.get(name, name), *_tested(claim)] for name, claim in _mean_last(plain)]
         print_table(("criterion", *_TESTED), rows, title)
     _print_untested(plain)
 

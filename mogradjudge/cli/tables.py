@@ -161,6 +161,7 @@ def scored_as_dict(scored: ScoredTable) -> dict[str, Any]:
         "out": str(scored.out),
         "texts": scored.texts,
         "unscored": dict(scored.unscored),
+        "not_applicable": dict(scored.not_applicable),
         "fallbacks": dict(scored.fallbacks),
         "ledger": [row.as_dict() for row in scored.ledger],
         "means": scored.means and {name: mean.as_dict() for name, mean in scored.means.items()},
@@ -171,10 +172,11 @@ def print_scored(scored: ScoredTable) -> None:
     """Print the cost of scoring a table, the missing scores, and where the scores are."""
     print_ledger([row.as_dict() for row in scored.ledger])
     texts = "1 text" if scored.texts == 1 else f"{scored.texts} texts"
-    say(
-        f"The scores of {texts} are in {scored.out}; unscored: {_by_criterion(scored.unscored)}; "
-        f"fallbacks: {_by_criterion(scored.fallbacks)}."
-    )
+    parts = {"unscored": scored.unscored, "fallbacks": scored.fallbacks}
+    if any(scored.not_applicable.values()):
+        parts["does not apply"] = scored.not_applicable
+    counts = "; ".join(f"{what}: {_by_criterion(it)}" for what, it in parts.items())
+    say(f"The scores of {texts} are in {scored.out}; {counts}.")
     if scored.means:
         _print_means({name: mean.as_dict() for name, mean in scored.means.items()})
 
@@ -243,14 +245,18 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
 
     ceilings = report["ceiling"]
     has_shares = _has_shares(ceilings)
+    may_not_apply = any(it["applicability"] for it in report["criteria"].values())
+    counts = {"n": "n", "unscored": "unscored"}
+    counts |= {"not_applicable": "judge's n/a"} if may_not_apply else {}
+    counts |= {"missing": "no human", "fallbacks": "fallbacks"}
     rows = [
         [name, number(measures["agreement"]), interval_cell(measures["interval"])]
         + ([_share(ceilings[name])] if has_shares else [])
-        + [str(measures[key]) for key in ("n", "unscored", "missing", "fallbacks")]
+        + [str(measures[key]) for key in counts]
         for name, measures in report["criteria"].items()
     ]
     means = [number(report["mean"]), interval_cell(report["mean_interval"])]
-    mean = [mean_label(report["weights"]), *means]
+    mean = [mean_label(report["weights"], report["undefined"]), *means]
     rows.append([*mean, *[""] * (len(rows[0]) - len(mean))])
     used = {name: measures["measure"] for name, measures in report["criteria"].items()}
     shown_first = named(used, short=True) if len(set(used.values())) == 1 else "agreement"
@@ -260,7 +266,7 @@ def print_evaluation(report: Mapping[str, Any]) -> None:
         "95 % interval",
         *(["share of ceiling"] if has_shares else []),
     ]
-    columns += ["n", "unscored", "no human", "fallbacks"]
+    columns += counts.values()
     documents = report["documents"]
     over = f"{documents} document{'' if documents == 1 else 's'}"
     title = f"Agreement ({named(used, short=True)}, {report['level']}), intervals over {over}"
@@ -323,6 +329,10 @@ def print_composition(result: Mapping[str, Any], out: str) -> None:
         rows,
         "Agreement on the texts that chose the composition, and so optimistic",
     )
+    for point in result["front"]:
+        if any(point["without_score"].values()):
+            lost = _by_criterion(point["without_score"])
+            say(f"rated texts without a score, with {point['calls']} calls per text: {lost}")
     effects = result["interference"]["effects"]
     print_table(
         ("section of", *(f"on {name}" for name in names)),

@@ -50,19 +50,25 @@ class BelowMinimum(click.ClickException):
 
 @dataclass(frozen=True)
 class Outcome:
-    """An agreement against its minimum; the minimum is None where none was set."""
+    """An agreement against its minimum; the minimum is None where none was set.
+
+    ``gap`` says what a mean leaves out though it counts; such a mean meets no minimum.
+    """
 
     name: str
     value: float | None
     interval: Sequence[float] | None
     minimum: float | None
     confident: bool
+    gap: str = ""
 
     @property
     def fault(self) -> str:
         """Say what is below the minimum; empty if nothing is."""
         if self.minimum is None:
             return ""
+        if self.gap:
+            return f"{self.name}: {self.gap}, so it does not meet {self.minimum:g}"
         low = None if self.interval is None else self.interval[0]
         shown = low if self.confident else self.value
         if shown is not None and shown >= self.minimum:
@@ -117,17 +123,27 @@ def hold(
         BelowMinimum: If an agreement is below its minimum.
     """
     measured = {name: (it["agreement"], it["interval"]) for name, it in report["criteria"].items()}
-    measured[_MEAN] = report["mean"], report["mean_interval"]
     outcomes = [
         Outcome(name, *values, minima.get(name), options["confident"])
         for name, values in measured.items()
     ]
+    outcomes.append(_mean_outcome(report, minima.get(_MEAN), confident=options["confident"]))
     if options["junit"]:
         _write_junit(Path(options["junit"]), outcomes)
     if options["github_summary"]:
         _append_summary(Path(os.environ[_SUMMARY]), outcomes)
     if faults := [outcome.fault for outcome in outcomes if outcome.fault]:
         raise BelowMinimum(f"{'; '.join(faults)}.")
+
+
+def _mean_outcome(report: Mapping[str, Any], minimum: float | None, *, confident: bool) -> Outcome:
+    from mogradjudge.agreement.weighted_mean import mean_label, shares_of
+
+    weights, undefined = report["weights"], report["undefined"]
+    counted = [name for name in shares_of(weights, weights) if name in undefined]
+    gap = "; ".join(f"{name} is undefined ({undefined[name]})" for name in counted)
+    label, interval = mean_label(weights, undefined), report["mean_interval"]
+    return Outcome(label, report["mean"], interval, minimum, confident, gap)
 
 
 def _write_junit(path: Path, outcomes: Sequence[Outcome]) -> None:

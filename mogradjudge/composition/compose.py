@@ -11,7 +11,7 @@ from pathlib import Path
 import dspy
 import numpy as np
 
-from mogradjudge.composition.front import Composition, Point
+from mogradjudge.composition.front import Composition, Point, taken
 from mogradjudge.composition.sources import Sources, layout_of
 from mogradjudge.criteria import Group
 from mogradjudge.data import has_groups, listed
@@ -36,7 +36,7 @@ from mogradjudge.optimize.datasets import (
     grouped,
     split_to_confirm,
 )
-from mogradjudge.optimize.difference import difference_between
+from mogradjudge.optimize.difference import agrees_more, difference_between
 from mogradjudge.optimize.parts import Parts
 from mogradjudge.programs.checks import check_scored
 from mogradjudge.programs.evaluation import Judgement, agreement_of, judge_examples
@@ -104,12 +104,14 @@ def compose(
     """Put sections that were optimized one criterion at a time into one judge.
 
     Each criterion is first rated in a call of its own, with each section that the sources have for
-    it and the initial one; the best is taken. Then each two criteria are rated in one call: what
-    that does to either is the K x K matrix of interference. Groups are merged greedily, those with
-    the least measured interference between them first, and each new group is scored by new replies,
-    down to one call. Of the partitions within ``max_calls_per_text`` the one with the highest mean
-    agreement is taken, and compared once with the initial sections in the same calls, on two fifths
-    of the documents, which chose nothing.
+    it and the initial one; the best is taken, on the texts that both have scored, of those that
+    leave no more rated texts without a score than the initial one. Then each two criteria are rated
+    in one call: what that does to either is the K x K matrix of interference. Groups are merged
+    greedily, those with the least measured interference between them first, and each new group is
+    scored by new replies, down to one call. Of the partitions within ``max_calls_per_text`` the one
+    with the highest mean agreement is taken, of those that leave no more rated texts without a
+    score than the one with most calls. It is compared once with the initial sections in the same
+    calls, on two fifths of the documents, which chose nothing.
 
     For V validation texts, K criteria with S sections each, it takes at most
     V (K S + K (K - 1) / 2 + 2 K - 1) calls and those of the confirmation (`most_calls`).
@@ -214,8 +216,7 @@ class _Composing:
         with self._replies(_FRESH):
             front = tuple(self._front(validation, sections, interference))
         most = self.options.max_calls_per_text or len(self.sources.rubric.names)
-        # Of equals the one with fewer calls, which comes later.
-        chosen = max(reversed([it for it in front if it.calls <= most]), key=lambda it: it.mean)
+        chosen = taken([it for it in front if it.calls <= most])
         with self._replies(_CONFIRMED):
             confirmation = self._confirmation(chosen, sections)
         if confirmation.takes_back:
@@ -258,10 +259,6 @@ class _Composing:
         every = rubric_objectives(self.sources.rubric, self.options.level, self.options.measure)
         return [objective for objective in every if objective.name in names]
 
-    def _agreement(self, judgements: Sequence[Judgement], names: Group) -> dict[str, float | None]:
-        values = agreement_of(judgements, self._objectives(names)).as_dict()
-        return {name: values[name] for name in names}
-
     def _chosen_sections(
         self, texts: Sequence[dspy.Example]
     ) -> tuple[dict[str, str], dict[str, tuple[Judgement, ...]]]:
@@ -269,8 +266,11 @@ class _Composing:
         sections, judgements = {}, {}
         for name, choices in self.sources.sections.items():
             judged = {text: self._judged([(name,)], {name: text}, texts) for text in choices}
-            agreement = {text: self._agreement(it, (name,))[name] for text, it in judged.items()}
-            best = max(choices, key=lambda text: _or_lowest(agreement[text]))
+            (objective,) = self._objectives((name,))
+            best = choices[0]  # the initial one
+            for text in choices[1:]:
+                if agrees_more(judged[choices[0]], judged[best], judged[text], objective):
+                    best = text
             sections[name], judgements[name] = best, judged[best]
         return sections, judgements
 
@@ -303,13 +303,17 @@ class _Composing:
         """Merge groups down to one call; yield each partition."""
         groups: tuple[Group, ...] = tuple((name,) for name in self.sources.rubric.names)
         agreement: dict[str, float | None] = {}
+        lost: dict[str, int] = {}
         unscored = groups
         while True:
             for group in unscored:
-                agreement |= self._agreement(self._judged([group], sections, texts), group)
+                judged = self._judged([group], sections, texts)
+                measured = agreement_of(judged, self._objectives(group))
+                agreement |= measured.as_dict()
+                lost |= measured.lost
             rubric = self.sources.rubric
             in_order = {name: agreement[name] for name in rubric.names}
-            yield Point(groups, layout_of(groups), in_order, rubric.weights)
+            yield Point(groups, layout_of(groups), in_order, rubric.weights, {**lost})
             if len(groups) == 1:
                 return
             groups, merged = _merged(groups, interference)
@@ -340,10 +344,6 @@ def _merged(groups: Sequence[Group], interference: Interference) -> tuple[tuple[
     pair = max(combinations(groups, 2), key=benefit)
     merged = tuple(name for name in names if name in sum(pair, ()))
     return (*(group for group in groups if group not in pair), merged), merged
-
-
-def _or_lowest(value: float | None) -> float:
-    return -2.0 if value is None else value
 
 
 def _request(sources: Sources, data: RunData, options: ComposeOptions) -> dict[str, object]:

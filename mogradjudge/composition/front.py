@@ -39,6 +39,7 @@ class Point:
         agreement: The agreement on each criterion, on the texts that chose the composition, and so
             optimistic; None where it is undefined.
         weights: The criteria's weights in the mean.
+        lost: Rated texts without a score of the judge, by criterion: unscored, or called n/a.
 
     >>> Point((("tone", "style"),), "combined", {"tone": 0.5, "style": None}).mean
     0.5
@@ -48,6 +49,7 @@ class Point:
     layout: str
     agreement: Mapping[str, float | None]
     weights: Weights = field(default_factory=dict, repr=False)
+    lost: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def calls(self) -> int:
@@ -67,7 +69,27 @@ class Point:
             "layout": self.layout,
             "agreement": dict(self.agreement),
             "mean": self.mean,
+            "without_score": dict(self.lost),
         }
+
+
+def taken(front: Sequence[Point]) -> Point:
+    """Return the best partition, of those that leave no more texts without a score than the first.
+
+    Of equals the one with fewer calls, which comes later.
+
+    >>> one = Point((("tone",), ("style",)), "separate", {"tone": 0.5}, lost={"tone": 0})
+    >>> two = Point((("tone", "style"),), "combined", {"tone": 0.9}, lost={"tone": 3})
+    >>> taken([one, two]).layout
+    'separate'
+
+    Args:
+        front: Partitions, from most to fewest calls; at least one.
+    """
+    scored = [
+        it for it in front if all(it.lost[name] <= count for name, count in front[0].lost.items())
+    ]
+    return max(reversed(scored), key=lambda it: it.mean)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 NOT_APPLICABLE: Final = "n/a"
-_WORDS = frozenset({NOT_APPLICABLE, "n.a.", "n.a", "not applicable", "does not apply"})
+_WORDS = frozenset(
+    {
+        *(NOT_APPLICABLE, "n / a", "n.a.", "n.a", "not applicable", "inapplicable"),
+        *("does not apply", "doesn't apply", "doesn\u2019t apply"),
+    }
+)
 _SHORT = frozenset({"na", "-", "\u2013", "\u2014"})
 
 

@@ -157,21 +157,19 @@ class Criterion:
             names: The names of all levels, worst to best, if ``levels`` does not hold them.
             weight: How much it counts in means over criteria, at least 0; only ratios count. With
                 0 it is rated and reported, and in no mean.
-            na: Whether it may not apply to a text. A human cell then says so by "n/a", "na", "not
-                applicable", "does not apply" or a dash, and the judge by "n/a".
+            na: Whether it may not apply to a text: people and judge then say "n/a", or the like.
 
         Raises:
             SetupError: If a field breaks one of these rules.
         """
         if fault := _name_fault(name, "criterion"):
             raise _refused(name, "criterion", fault, f"human = {_short(human or f'human_{name}')}")
+        what = f"`definition` of criterion {name!r}"
         if not isinstance(definition, str) or not definition.strip():
-            raise SetupError(
-                f"`definition` of criterion {name!r} must be a text, got {definition!r}."
-            )
-        check_length(definition, f"`definition` of criterion {name!r}")
+            raise SetupError(f"{what} must be a text, got {definition!r}.")
+        check_length(definition, what)
         names, meanings = names_of(levels, tuple(names))
-        if fault := _names_fault(names):
+        if fault := _names_fault(names, na=na is True):
             raise SetupError(f"`levels` of criterion {name!r} must {fault}.")
         scale = _scale(name, _usual_scale(names) if scale is None else scale)
         if names and scale.width + 1 != len(names):
@@ -372,12 +370,14 @@ def names_of(levels: object, names: Group = ()) -> tuple[Group, Any]:
     return items, None if isinstance(levels, Mapping) else ()
 
 
-def _names_fault(names: Group) -> str | None:
+def _names_fault(names: Group, *, na: bool) -> str | None:
     """Return why levels cannot have these names, as a clause after "must"."""
     if wrong := [name for name in names if not isinstance(name, str) or not _IS_NAME(name)]:
         return f"have names that begin with a letter, got {wrong[0]!r}"
     if len({name.casefold() for name in names}) < len(names):
         return f"have different names, got {', '.join(names)}"
+    if same := [name for name in names if na and says_not_applicable(name)]:
+        return f"not mean that it does not apply, as na = true says that, got {same[0]!r}"
     return f"have two names or more, got {names[0]!r}" if len(names) == 1 else None
 
 

@@ -15,7 +15,13 @@ from mogradjudge.errors import MogradError
 from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
 from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
-from mogradjudge.judge.words import Words, folded, means_not_applicable, words_of
+from mogradjudge.judge.words import (
+    Words,
+    level_of,
+    means_not_applicable,
+    mentions_not_applicable,
+    words_of,
+)
 from mogradjudge.lm.dspy_internals import adapter_with, parse_value, parses_as_dspy_does
 from mogradjudge.lm.quoting import excerpt
 
@@ -218,7 +224,10 @@ def _score(
 ) -> int | str | None:
     if (word := _word(text, signature, name, words)) is not None:
         return word
-    levels = [it for it in _allowed(signature, name) if isinstance(it, int)]
+    allowed = _allowed(signature, name)
+    if NOT_APPLICABLE in allowed and mentions_not_applicable(text):
+        return None
+    levels = [it for it in allowed if isinstance(it, int)]
     written = read_score(text, Scale(min(levels), max(levels)), name)
     return None if written is None else written.score
 
@@ -227,9 +236,10 @@ def _word(
     text: str, signature: type[dspy.Signature], name: str, words: Mapping[str, int]
 ) -> int | str | None:
     """Return the score of a level's bare name, or that the criterion does not apply."""
-    if NOT_APPLICABLE in _allowed(signature, name) and means_not_applicable(text):
+    allowed = _allowed(signature, name)
+    if NOT_APPLICABLE in allowed and means_not_applicable(text, allowed):
         return NOT_APPLICABLE
-    return words.get(folded(text))
+    return level_of(text, words)
 
 
 def _allowed(signature: type[dspy.Signature], name: str) -> tuple[object, ...]:

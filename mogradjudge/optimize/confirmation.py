@@ -11,6 +11,7 @@ from mogradjudge.objectives import Objective
 from mogradjudge.optimize.difference import difference_between, parts_of
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement
 from mogradjudge.scoring.ceilings import Ceilings
+from mogradjudge.stages.gate import measures_less
 
 FEWEST_DOCUMENTS = 16
 """With fewer documents to confirm on, no texts are set aside."""
@@ -49,8 +50,9 @@ class Confirmation:
 
     Args:
         verdict: Whether the best ones are better; or why that was not tested.
-        seed: The initial instructions' agreement; None if they were not scored.
-        best: The best ones' agreement.
+        seed: The initial instructions' agreement on the texts that both have scored; None if they
+            were not scored.
+        best: The best ones' agreement on these.
         difference: Mean agreement of the best ones minus that of the initial ones.
         interval: Its 95 % interval; the verdict is about `bound`.
         documents: How many documents were read.
@@ -85,7 +87,7 @@ the instructions, and optimistic.
         """Say in a sentence or two what was confirmed."""
         consequence = wording.kept if self.takes_back else wording.returned
         if self.seed is not None:
-            return f"{self._measured(wording)} {consequence}"
+            return f"{self._measured(wording)}{self._without_score(wording)} {consequence}"
         untested = (
             wording.equal if self.verdict == "nothing to confirm" else _UNTESTED[self.verdict]
         )
@@ -119,13 +121,42 @@ the instructions, and optimistic.
         documents = "" if self.documents == self.texts else f" of {self.documents} documents"
         where = f"on {self.texts} texts{documents} set aside for this"
         if self.difference is None:
-            return f"{word}: no agreement is defined {where}."
+            return f"{word}: no agreement is defined {where}{self._losses()}."
         best, initial, gain = wording.best, wording.initial, f"{self.difference:+z.3f}"
         if is_better:
             by = f"{where}: by {gain}{self._above(' by more than')}"
             return f"{word}: {best} did better than {initial} {by}."
+        if losses := self._losses():
+            by = f"{where}{losses}. Where both have a score, the difference is {gain}"
+            return f"{word}: {best} measures less than {initial} {by}."
         by = f"{where} the difference is {gain}{self._above(' it is only above')}"
         return f"{word}: {best} may be no better than {initial}: {by}."
+
+    def _losses(self) -> str:
+        """Say of what the best ones measure less (`measures_less`); empty if of nothing."""
+        if self.seed is None or self.best is None or not measures_less(self.seed, self.best):
+            return ""
+        before, after = self.seed.lost, self.best.lost
+        losses = [
+            f"it leaves {after[name] - before[name]} more of {self.texts - self.seed.missing[name]}"
+            f" rated texts without a score on {name}"
+            for name in before
+            if after[name] > before[name]
+        ]
+        defined = self.best.undefined().keys() - self.seed.undefined().keys()
+        losses += [f"its agreement on {name} is undefined" for name in sorted(defined)]
+        return f": {', '.join(losses)}"
+
+    def _without_score(self, wording: Wording) -> str:
+        sides = {wording.initial: self.seed, wording.best: self.best}
+        lost = {name: it for name, it in sides.items() if it is not None and any(it.lost.values())}
+        if not lost:
+            return ""
+        counts = [
+            f"{name}: {sum(it.unscored.values())} unscored, {sum(it.not_applicable.values())} n/a"
+            for name, it in lost.items()
+        ]
+        return f" Rated texts without a score: {'; '.join(counts)}."
 
     def _above(self, words: str) -> str:
         if self.bound is None:
@@ -151,11 +182,13 @@ the instructions, and optimistic.
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures as `result.json` holds them."""
+        sides = {"seed": self.seed, "best": self.best}
         return {
             "verdict": self.verdict,
             "sentence": self.describe(),
-            "seed": None if self.seed is None else self.seed.as_dict(),
-            "best": None if self.best is None else self.best.as_dict(),
+            **{name: None if it is None else it.as_dict() for name, it in sides.items()},
+            "unscored": {name: it and it.unscored for name, it in sides.items()},
+            "not_applicable": {name: it and it.not_applicable for name, it in sides.items()},
             "difference": self.difference,
             "interval": None if self.interval is None else list(self.interval),
             "bound": self.bound,
@@ -185,6 +218,8 @@ def confirmed(
 ) -> Confirmation:
     """Test whether the best instructions are better than the initial ones.
 
+    Compared are the texts that both have scored. Instructions that leave more rated texts without a
+    score than the initial ones (`measures_less`) are never confirmed, and never kept.
     All texts are read in one look: to stop early because the difference is small, or large, would
     bias what is printed. The test is one-sided at 0.10, Student's t on the difference of the mean
     agreement and its jackknife error (`difference_between`). Where the run went on afterwards, and
@@ -209,6 +244,8 @@ def confirmed(
         reach = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
         interval = (value - reach, value + reach)
         is_clear = value > float(stdtrit(freedom, 1 - ALPHA / look)) * error
+    is_less = measures_less(difference.current, difference.proposed)
+    is_clear = is_clear and not is_less
     return Confirmation(
         "confirmed" if is_clear else "not confirmed",
         difference.current,
@@ -217,7 +254,7 @@ def confirmed(
         interval,
         documents=len({judgement.group for judgement in seed}),
         texts=len(seed),
-        takes_back=not (is_clear if required else value is not None and value > 0),
+        takes_back=is_less or not (is_clear if required else value is not None and value > 0),
         look=look,
     )
 

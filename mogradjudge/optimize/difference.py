@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mogradjudge.agreement.coefficients import Array
+from mogradjudge.agreement.coefficients import Array, Undefined
 from mogradjudge.agreement.weighted_mean import mean_of, means_of
 from mogradjudge.objectives import HumanAgreement, Objective
 from mogradjudge.programs.evaluation import MEAN, Agreement, Judgement, agreement_of, scored_on
+from mogradjudge.stages.gate import measures_less
 
 _PARTS = 20
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The agreement of two candidates on the same texts.
+    """The agreement of two candidates on the texts that both have scored.
 
+    ``current`` and ``proposed`` hold it by criterion; what they count without a score is of all.
     ``values`` holds the second one's agreement minus the first one's, by criterion and as
     ``"mean"``; a criterion that has no value for one of them is left out. ``errors`` holds their
     standard errors; None where there are too few documents for one.
@@ -65,7 +68,8 @@ def difference_between(
     >>> round(difference.mean, 3), round(difference.errors["mean"], 3)
     (0.333, 0.333)
     """
-    before, after = agreement_of(current, objectives), agreement_of(proposed, objectives)
+    before, after = agreements_on_both(current, proposed, objectives)
+    current, proposed = _scored_by_both(current, proposed), _scored_by_both(proposed, current)
     values = {
         name: second - first
         for name, first in before.by_criterion.items()
@@ -83,6 +87,98 @@ def difference_between(
         without |= {MEAN: means_of(without, before.weights, complete=True)}
     errors = {name: _error(leaving_out) for name, leaving_out in without.items()}
     return Difference(before, after, values, errors, 1 + max(parts.values(), default=-1))
+
+
+def agreements_on_both(
+    current: Sequence[Judgement], proposed: Sequence[Judgement], objectives: Sequence[Objective]
+) -> tuple[Agreement, Agreement]:
+    """Return the agreement of two candidates on the texts that both have scored.
+
+    What is counted as unscored, missing, a fallback or not applicable is of all texts.
+
+    >>> import dspy
+    >>> from mogradjudge import Objective
+    >>> from mogradjudge.judge.scores import Unscored
+    >>> right = Objective("right", "Is right.", lambda example, prediction: 1.0)
+    >>> def judged(*scores):
+    ...     texts = [(str(number), score) for number, score in enumerate(scores)]
+    ...     return [Judgement(t, t, dspy.Example(), None, {"right": s}) for t, s in texts]
+    >>> one, two = judged(0.0, 1.0), judged(Unscored("no number"), 1.0)
+    >>> [it.mean for it in agreements_on_both(one, two, [right])]
+    [1.0, 1.0]
+    """
+    return (
+        _agreement_on_both(current, proposed, objectives),
+        _agreement_on_both(proposed, current, objectives),
+    )
+
+
+def agrees_more(
+    initial: Sequence[Judgement],
+    best: Sequence[Judgement],
+    other: Sequence[Judgement],
+    objective: Objective,
+) -> bool:
+    """Say whether another candidate agrees more on one objective than the best one so far.
+
+    They are compared on the texts that both have scored. One that measures less than the initial
+    one (`measures_less`) does not agree more.
+
+    Args:
+        initial: The initial candidate's judgements.
+        best: The best one's, of the same texts in the same order.
+        other: The other one's, of the same texts in the same order.
+        objective: What agreement is measured on.
+
+    >>> import dspy
+    >>> from mogradjudge import Objective
+    >>> right = Objective("right", "Is right.", lambda example, prediction: 1.0)
+    >>> def judged(*scores):
+    ...     return [Judgement("", "", dspy.Example(), None, {"right": score}) for score in scores]
+    >>> one, two = judged(0.0, 1.0), judged(1.0, 1.0)
+    >>> agrees_more(one, one, two, right), agrees_more(one, two, one, right)
+    (True, False)
+    """
+    first, second, third = (agreement_of(it, [objective]) for it in (initial, best, other))
+    if measures_less(first, third):
+        return False
+    name = objective.name
+    if isinstance(second.by_criterion[name], Undefined):
+        return not isinstance(third.by_criterion[name], Undefined)
+    on_both = agreements_on_both(best, other, [objective])
+    before, after = (it.by_criterion[name] for it in on_both)
+    return isinstance(before, float) and isinstance(after, float) and after > before
+
+
+def _agreement_on_both(
+    judgements: Sequence[Judgement], others: Sequence[Judgement], objectives: Sequence[Objective]
+) -> Agreement:
+    own, shared = agreement_of(judgements, objectives), _scored_by_both(judgements, others)
+    if all(map(operator.is_, judgements, shared)):
+        return own
+    on_both = agreement_of(shared, objectives)
+    return replace(
+        own,
+        by_criterion=on_both.by_criterion,
+        scored=on_both.scored,
+        deviations=on_both.deviations,
+    )
+
+
+def _scored_by_both(
+    judgements: Sequence[Judgement], others: Sequence[Judgement]
+) -> list[Judgement]:
+    """Leave out scores of texts that the other candidate has not scored."""
+    return [_where_scored(*pair) for pair in zip(judgements, others, strict=True)]
+
+
+def _where_scored(judgement: Judgement, other: Judgement) -> Judgement:
+    alone = {
+        name: None
+        for name, score in judgement.scores.items()
+        if isinstance(score, float) and not isinstance(other.scores.get(name, score), float)
+    }
+    return replace(judgement, scores={**judgement.scores, **alone}) if alone else judgement
 
 
 def parts_of(documents: int) -> int:

@@ -11,7 +11,7 @@ import dspy
 
 from mogradjudge.criteria import Group
 from mogradjudge.optimize.context import RunContext
-from mogradjudge.optimize.difference import difference_between
+from mogradjudge.optimize.difference import agreements_on_both, difference_between
 from mogradjudge.optimize.events import CandidateScored, Observer, RaceEnded
 from mogradjudge.optimize.progress import scoring_shown
 from mogradjudge.optimize.race import Raced, race_over
@@ -132,8 +132,15 @@ class Trials:
         if scored is None or scored.texts is not None:
             return False
         if not self.race.by_section:
-            return self.context.config.gate(rival.agreement, scored.agreement)
+            return self.context.config.gate(*self._on_both(rival, scored))
         return self._mixed(Trial(rival.agreement, scored), rival)[0] == scored.candidate
+
+    def _on_both(self, rival: Measured, scored: Measured) -> tuple[Agreement, Agreement]:
+        """Return the agreement of both on the validation texts that both have a score of."""
+        whole = rival.agreement, scored.agreement
+        if not any(any(it.lost.values()) for it in whole):
+            return whole
+        return agreements_on_both(self.held(rival), self.held(scored), self.context.objectives)
 
     def mix(self, trial: Trial, parent: Measured, rival: Measured, state: State) -> Entry | None:
         """Return the parent with those new sections alone that did no worse.
@@ -190,7 +197,10 @@ class Trials:
         assert trial.scored is not None
         assert limits is not None
         slots, preambles = self.context.slots, self.context.preambles
-        holding = that_hold(trial.current, trial.scored.agreement, min(limits.values()))
+        pair = trial.current, trial.scored.agreement
+        if trial.scored.texts is None and trial.current is parent.agreement:
+            pair = self._on_both(parent, trial.scored)
+        holding = that_hold(*pair, min(limits.values()))
         proposed = trial.scored.candidate
         mixed = with_sections(parent.candidate, proposed, slots, preambles, holding)
         return mixed, changed(parent.candidate, mixed, slots)

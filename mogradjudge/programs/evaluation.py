@@ -109,8 +109,13 @@ class Agreement:
     @property
     def lost(self) -> dict[str, int]:
         """Rated texts without a judge's score: unscored ones, and those it says n/a of."""
+        return {name: count + self.not_applicable[name] for name, count in self.unscored.items()}
+
+    @property
+    def not_applicable(self) -> dict[str, int]:
+        """Rated texts of which only the judge says that the criterion does not apply."""
         by_judge = {name: it.judge for name, it in self.applicability.items()}
-        return {name: count + by_judge.get(name, 0) for name, count in self.unscored.items()}
+        return {name: by_judge.get(name, 0) for name in self.unscored}
 
     def as_dict(self) -> dict[str, float | None]:
         """Return the values by criterion, and their mean, as `result.json` holds them."""

@@ -27,6 +27,7 @@ class _Line:
     document: str
     human: Values
     judge: Values
+    not_applicable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class JudgedText:
             "document": self.group,
             "human": dict(self.expected),
             "judge": dict(self.produced),
+            "not_applicable": [name for name in self.disputed if self.produced.get(name) is None],
         }
 
     @classmethod
@@ -68,7 +70,8 @@ class JudgedText:
             ValueError: If the line holds something else.
         """
         read = decoded(_Line, line)
-        return cls(read.id, read.document, {}, {}, read.human, read.judge)
+        disputed = dict.fromkeys(read.not_applicable, NotApplicable().reason)
+        return cls(read.id, read.document, {}, {}, read.human, read.judge, disputed=disputed)
 
     @classmethod
     def all_of(

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mogradjudge.agreement.weighted_mean import mean_label
 from mogradjudge.judge.judge import MultiCriteriaJudge
 from mogradjudge.programs.candidate import Candidate
 from mogradjudge.report.edits import SectionEdit, compared, cut
-from mogradjudge.report.numbers import counted, plain
+from mogradjudge.report.numbers import plain
 from mogradjudge.report.section import Limits
 from mogradjudge.report.write import render, save
 from mogradjudge.scoring.paired import Paired
@@ -91,7 +92,9 @@ def write_comparison(
         criteria=tuple(name for name in pairs.claims if name != "mean"),
         sentence=_sentence(pairs),
         word="same scores" if pairs.equal else mean.verdict,
-        where=f"{counted(pairs.texts, 'text')} of {counted(pairs.documents, 'document')}",
+        where=pairs.where,
+        notes=pairs.notes,
+        mean_label=mean_label(pairs.weights),
         pairs=pairs,
         rows=rows,
         edits=edits,

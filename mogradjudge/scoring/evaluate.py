@@ -115,7 +115,8 @@ def evaluation_report(
     or else the argument.
     ``documents`` counts the groups of the intervals; ``notes`` says why one is missing.
     ``n`` counts scored texts, ``unscored`` those without a usable score and ``missing``
-    those without a human one; ``coverage`` is the share of rated texts that are scored, and
+    those without a human one, ``not_applicable`` rated ones to which the criterion does not apply,
+    as only the judge says; ``coverage`` is the share of rated texts that are scored, and
     ``applicability`` counts the texts to which a criterion with ``na`` does not apply. The other
     measures are those of `agreement.measures`, with only equal judge scores tied. Coefficients of
     correlation and pair accuracy are those of raw scores, the others of a calibrated judge's
@@ -193,6 +194,7 @@ def evaluate(
             **measured[name],
             "n": agreement.scored[name],
             "unscored": agreement.unscored[name],
+            "not_applicable": agreement.not_applicable[name],
             "missing": agreement.missing[name],
             "fallbacks": agreement.fallbacks[name],
             "applicability": applies.as_dict()

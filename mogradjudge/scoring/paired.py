@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 from mogradjudge.agreement import TestOptions, agreement_by, compare_criteria
 from mogradjudge.agreement.claims import Claim, claim
-from mogradjudge.agreement.weighted_mean import mean_of
+from mogradjudge.agreement.weighted_mean import EQUAL, Weights, mean_label, mean_of, shares_of
 from mogradjudge.criteria import Group
 from mogradjudge.display.notebook import html_table
 from mogradjudge.display.terminal import number
@@ -44,30 +44,45 @@ class SideChange:
 class Paired:
     """Two judges on the texts that both scored tables hold.
 
-    ``claims`` are about the second judge's agreement minus the first one's, by criterion and for
-    the mean. ``changed`` holds the texts that changed sides, the largest change first.
-    ``differing`` counts the texts that the two do not give the same scores.
+    ``compared`` counts the rated texts that both have scored, by criterion; all else is about
+    these. ``claims`` are about the second judge's agreement minus the first one's, by criterion and
+    for the mean. ``changed`` holds the texts that changed sides, the largest change first.
+    ``differing`` counts the texts that the two do not give the same scores. ``weights`` are those
+    in the mean; ``notes`` say where they differ, and which texts have no score.
     """
 
     texts: int
     documents: int
+    compared: Mapping[str, int]
     first: Values
     second: Values
     claims: Mapping[str, Claim]
     changed: tuple[SideChange, ...]
     differing: int
+    weights: Weights
+    notes: tuple[str, ...]
 
     @property
     def equal(self) -> str:
         """A sentence where both give the same scores; empty where they do not."""
         return "" if self.differing else f"Both give the same scores on all {self.texts} texts."
 
+    @property
+    def where(self) -> str:
+        """On which texts the judges are compared."""
+        where = f"the same {self.texts} texts of {self.documents} documents"
+        if all(count == self.texts for count in self.compared.values()):
+            return where
+        counts = ", ".join(f"{count} on {name}" for name, count in self.compared.items())
+        return f"the rated texts that both have scored ({counts}) of {where}"
+
     def _repr_html_(self) -> str:
+        names = {name: name for name in self.first} | {MEAN: mean_label(self.weights)}
         rows = [
-            [name, number(self.first[name]), number(self.second[name]), str(self.claims[name])]
-            for name in self.first
+            [shown, number(self.first[name]), number(self.second[name]), str(self.claims[name])]
+            for name, shown in names.items()
         ]
-        title = f"The same {self.texts} texts of {self.documents} documents"
+        title = ". ".join([_capitalized(self.where), *self.notes])
         return html_table(("criterion", "first", "second", "difference"), rows, title)
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,6 +90,10 @@ class Paired:
         return {
             "texts": self.texts,
             "documents": self.documents,
+            "where": self.where,
+            "compared": dict(self.compared),
+            "weights": dict(self.weights),
+            "notes": list(self.notes),
             "first": dict(self.first),
             "second": dict(self.second),
             "claims": {name: it.as_dict() for name, it in self.claims.items()},
@@ -90,10 +109,12 @@ def paired(
     criteria: Group,
     options: TestOptions,
     names: tuple[str, str] = ("first", "second"),
+    weights: tuple[Weights, Weights] | None = None,
 ) -> Paired | None:
-    """Compare two judges on the texts that both have scored; None if there are none.
+    """Compare two judges on the texts that both tables hold; None if there are none.
 
-    The human scores are those beside the second judge's.
+    Each criterion is compared on those of the texts that both have scored. The human scores are
+    those beside the second judge's, or beside the first one's where these are missing.
 
     >>> def text(number, score):
     ...     return JudgedText(*(str(number), f"d{number}", {}, {}, {"tone": 3}, {"tone": score}))
@@ -110,28 +131,45 @@ def paired(
         criteria: The criteria's names.
         options: How agreement is measured.
         names: What the two are called in the claims.
+        weights: Those of each judge; where they differ, the mean is unweighted. None if they are
+            those of the options.
     """
+    notes = [] if weights is None else weights_note(criteria, names, weights)
+    if notes:
+        options = replace(options, weights=EQUAL)
     known = {text.example_id: text for text in first}
     both = [(known[text.example_id], text) for text in second if text.example_id in known]
     if not both:
         return None
     groups = [text.group for _, text in both]
-    human = {name: [text.expected.get(name) for _, text in both] for name in criteria}
+    human = {name: [_human(pair, name) for pair in both] for name in criteria}
     one, two = (
         {name: [pair[side].produced.get(name) for pair in both] for name in criteria}
         for side in (0, 1)
     )
+    rows = {
+        name: [
+            row
+            for row in zip(human[name], one[name], two[name], groups, strict=True)
+            if None not in row
+        ]
+        for name in criteria
+    }
+    first_values, second_values = _values(rows, options)
     return Paired(
         texts=len(both),
         documents=len(set(groups)),
-        first=_values(human, one, groups, options),
-        second=_values(human, two, groups, options),
+        compared={name: len(it) for name, it in rows.items()},
+        first=first_values,
+        second=second_values,
         claims=claims_between(human, one, two, groups, options, names),
         changed=tuple(sorted(_changed(both, criteria), key=lambda change: -abs(change.gain))),
         differing=sum(
             any(before.produced.get(name) != after.produced.get(name) for name in criteria)
             for before, after in both
         ),
+        weights=options.weights,
+        notes=(*notes, *_losses(both, criteria, names)),
     )
 
 
@@ -161,23 +199,69 @@ def claims_between(
 
 
 def _values(
-    human: Columns, judge: Columns, groups: Sequence[str], options: TestOptions
-) -> dict[str, float | None]:
-    values: dict[str, float | None] = {}
-    for name in human:
-        columns = zip(human[name], judge[name], groups, strict=True)
-        rows = [row for row in columns if row[0] is not None and row[1] is not None]
-        x, y, of = zip(*rows, strict=True) if rows else ((), (), ())
-        value = agreement_by(options.of(name), x, y, of)
-        values[name] = value if isinstance(value, float) else None
-    return {**values, MEAN: mean_of(values, options.weights)}
+    rows: Mapping[str, Sequence[tuple[Any, ...]]], options: TestOptions
+) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Return the agreement of both; the means are over the criteria on which both have one."""
+    first, second = dict[str, float | None](), dict[str, float | None]()
+    for name, scored in rows.items():
+        human, one, two, groups = zip(*scored, strict=True) if scored else ((), (), (), ())
+        for values, judge in ((first, one), (second, two)):
+            value = agreement_by(options.of(name), human, judge, groups)
+            values[name] = value if isinstance(value, float) else None
+    both = [name for name in rows if first[name] is not None and second[name] is not None]
+    for values in (first, second):
+        values[MEAN] = mean_of({name: values[name] for name in both}, options.weights)
+    return first, second
+
+
+def _human(pair: tuple[JudgedText, JudgedText], name: str) -> float | None:
+    before, after = pair
+    score: float | None = after.expected.get(name, before.expected.get(name))
+    return score
+
+
+def weights_note(
+    criteria: Group, names: tuple[str, str], weights: tuple[Weights, Weights]
+) -> list[str]:
+    """Return a sentence on the weights of two judges where they differ; else nothing.
+
+    >>> weights_note(("tone", "style"), ("A", "B"), ({"tone": 2.0}, {"tone": 4.0, "style": 2.0}))
+    []
+    """
+    if shares_of(criteria, weights[0]) == shares_of(criteria, weights[1]):
+        return []
+    sides = [
+        f"{name}: " + ", ".join(f"{it} {own.get(it, 1.0):g}" for it in criteria)
+        for name, own in zip(names, weights, strict=True)
+    ]
+    return [f"The weights differ ({'; '.join(sides)}), so the mean is unweighted."]
+
+
+def _losses(
+    both: Sequence[tuple[JudgedText, JudgedText]], criteria: Group, names: tuple[str, str]
+) -> Iterator[str]:
+    """Say how many rated texts each judge leaves without a score."""
+    for side, who in enumerate(names):
+        for name in criteria:
+            lost = [
+                name in pair[side].disputed
+                for pair in both
+                if _human(pair, name) is not None and pair[side].produced.get(name) is None
+            ]
+            if lost:
+                kinds = f"{len(lost) - sum(lost)} unscored, {sum(lost)} n/a"
+                yield f"{who}: {len(lost)} rated texts without a score on {name} ({kinds})."
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _changed(both: Sequence[tuple[JudgedText, JudgedText]], criteria: Group) -> list[SideChange]:
     changes = []
     for before, after in both:
         for name in criteria:
-            human, first = after.expected.get(name), before.produced.get(name)
+            human, first = _human((before, after), name), before.produced.get(name)
             second = after.produced.get(name)
             if human is None or first is None or second is None:
                 continue

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import dspy
 
 from mogradjudge.criteria import Group
+from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import (
     HUB,
     Batch,
@@ -74,6 +75,7 @@ Watch: TypeAlias = Callable[[int, int], None]
 class ScoredTable:
     """The result of scoring a table: its file, and unscored texts and fallbacks by criterion.
 
+    ``not_applicable`` counts the texts to which a criterion does not apply, as the judge says.
     ``means`` are the criteria's estimated means, if they were asked for.
     """
 
@@ -83,6 +85,7 @@ class ScoredTable:
     fallbacks: Mapping[str, int]
     ledger: tuple[LedgerRow, ...] = field(repr=False)
     means: Mapping[str, CriterionMean] | None = None
+    not_applicable: Mapping[str, int] = field(default_factory=dict)
 
 
 _DEFAULTS = ScoringOptions()
@@ -152,10 +155,12 @@ def score_table(
             with _unless_nothing_is_paid(checkpoint, machines), interruptible(machines.stop_signal):
                 means = _means(rated, machines, progress, task)
                 _write_parts(task, machines, checkpoint, progress, keep_going=options.keep_going)
-        unscored, fallbacks = _join(task, checkpoint, out, means)
+        unscored, fallbacks, not_applicable = _join(task, checkpoint, out, means)
         estimates = None if means is None else means.estimates()
         checkpoint.remove()
-    return ScoredTable(out, task.seen.rows, unscored, fallbacks, machines.rows, estimates)
+    return ScoredTable(
+        *(out, task.seen.rows, unscored, fallbacks, machines.rows, estimates, not_applicable)
+    )
 
 
 def _check_files(source: str | Path, out: Path, options: ScoringOptions) -> None:
@@ -332,21 +337,24 @@ def _part(task: _Task, batch: Batch, shards: Sequence[ScoredShard]) -> pa.Table:
 
 def _join(
     task: _Task, checkpoint: Checkpoint, out: Path, means: TableMeans | None
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the parts as one file; count unscored texts and fallbacks, and collect for means."""
-    unscored, fallbacks = Counter[str](), Counter[str]()
+) -> list[dict[str, int]]:
+    """Write the parts as one file, and collect for means.
+
+    Returns the numbers of unscored texts, fallbacks and texts that a criterion does not apply to.
+    """
+    counts = {source: Counter[str]() for source in (None, "fallback", NOT_APPLICABLE)}
     schema = with_added(task.seen.schema, task.added, task.prefix)
 
     def counted() -> Iterator[pa.Table]:
         for table in checkpoint.read(tuple(schema.names), task.rows_of):
-            unscored.update(count_sources(table, task.added.criteria, task.prefix, None))
-            fallbacks.update(count_sources(table, task.added.criteria, task.prefix, "fallback"))
+            for source, count in counts.items():
+                count.update(count_sources(table, task.added.criteria, task.prefix, source))
             if means is not None:
                 means.add(table)
             yield table
 
     write_output(out, schema, counted())
-    return dict(unscored), dict(fallbacks)
+    return [dict(count) for count in counts.values()]
 
 
 def _request(judge: MultiCriteriaJudge, seen: Survey, options: ScoringOptions) -> dict[str, Any]:

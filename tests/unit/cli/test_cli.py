@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from xml.etree import ElementTree
 
 import dspy
@@ -26,8 +27,13 @@ from benchmarks.worlds.world import (
     toy_rubric,
 )
 from mogradjudge import MODES, MultiCriteriaJudge, Rubric
+from mogradjudge.agreement import TestOptions
 from mogradjudge.cli import cli, main
+from mogradjudge.cli.paired import print_claims, print_paired
+from mogradjudge.cli.thresholds import BelowMinimum, hold
 from mogradjudge.lm.refusals import with_remedy
+from mogradjudge.programs.judged_text import JudgedText
+from mogradjudge.scoring.paired import paired
 
 RUBRIC = toy_rubric("coherence", "fluency")
 
@@ -537,6 +543,54 @@ def test_an_agreement_below_its_minimum_has_a_status_of_its_own(
     assert all(name in shown.err for name in failed)
     summary = (tmp_path / "summary.md").read_text()
     assert summary.startswith("before") and f"| {report['mean']:.3f} |" in summary
+
+
+@pytest.mark.parametrize(
+    ("weights", "label"),
+    [
+        ({"tone": 1.0, "style": 1.0}, "mean over style alone"),
+        ({"tone": 2.0, "style": 1.0}, "mean (weighted) over style alone"),
+        ({"tone": 0.0, "style": 1.0}, None),
+    ],
+)
+def test_a_mean_without_a_criterion_that_counts_meets_no_minimum(
+    weights, label, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    ends = {"agreement": 0.95, "interval": [0.9, 0.99]}
+    report = {
+        "criteria": {"tone": {"agreement": None, "interval": None}, "style": ends},
+        "weights": weights,
+        "mean": 0.95,
+        "mean_interval": [0.9, 0.99],
+        "undefined": {"tone": "no text is scored"},
+    }
+    options = {"confident": False, "junit": tmp_path / "j.xml", "github_summary": True}
+    with pytest.raises(BelowMinimum, match="tone") if label else nullcontext():
+        hold(report, {"mean": 0.9}, options)
+    case = ElementTree.parse(tmp_path / "j.xml").getroot()[-1]
+    assert (case.find("failure") is not None) == bool(label)
+    if label:
+        assert case.get("name") == label and label in (tmp_path / "summary.md").read_text()
+
+
+@pytest.mark.parametrize("weight", [1.0, 3.0])
+def test_a_weighted_mean_is_named_as_such_in_every_table(weight, capsys):
+    weights = {"tone": weight, "style": 1.0}
+    label = "mean (weighted)" if weight != 1 else "mean"
+
+    def scored(shift):
+        for n in range(12):
+            human = {"tone": float(n % 5), "style": float(n % 4)}
+            judge = {"tone": float((n + shift) % 5), "style": float(n % 3)}
+            yield JudgedText(f"t{n}", f"d{n}", {}, {}, human, judge)
+
+    options = TestOptions(level="pooled", weights=weights)
+    pairs = paired(list(scored(0)), list(scored(1)), ("tone", "style"), options)
+    print_paired(pairs.as_dict(), ("A", "B"))
+    print_claims(pairs.claims, "Title", weights)
+    assert capsys.readouterr().out.count(label + " " * (weight != 1)) >= 2
+    assert (label in pairs._repr_html_()) and weights == pairs.as_dict()["weights"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from mogradjudge import (
     compose,
 )
 from mogradjudge.composition.compose import composed_data, most_calls
+from mogradjudge.composition.front import Point, taken
 from mogradjudge.composition.sources import Sources, layout_of
 from mogradjudge.scoring.interference import Interference
 
@@ -109,6 +110,33 @@ def test_sections_that_do_not_help_are_left_out():
 
     composition, _ = composed(sources=[OPTIMIZED[0], useless], world=World(families=FAMILIES))
     assert composition.sections == {"coherence": "optimized", "fluency": "initial"}
+
+
+@pytest.mark.parametrize(["share", "section"], [(4, "initial"), (0, "optimized")])
+def test_no_section_is_taken_that_leaves_texts_without_a_score(share, section):
+    picky = optimized_alone(RUBRIC, "fluency")
+    (predictor,) = picky.predictors()
+    text = predictor.signature.instructions.replace("Rate from 1 to 5.", "Rate as you like.")
+    predictor.signature = predictor.signature.with_instructions(text)
+
+    class World(FamilyWorld):
+        def reply(self, system, user, draw=0):
+            if "as you like" in system and share and len(user) % share == 0:
+                return "[[ ## fluency ## ]]\n?\n\n[[ ## completed ## ]]"
+            return super().reply(system, user, draw)
+
+    composition, _ = composed(sources=[picky], world=World(families=FAMILIES))
+    assert composition.sections == {"fluency": section}
+    assert composition.as_dict()["chosen"]["without_score"] == {"fluency": 0}
+
+
+def test_of_partitions_none_is_taken_that_leaves_more_texts_without_a_score():
+    points = [
+        Point((("a",), ("b",)), "separate", {"a": 0.5, "b": 0.5}, lost={"a": 1, "b": 0}),
+        Point((("a", "b"),), "combined", {"a": 0.6, "b": 0.9}, lost={"a": 0, "b": 3}),
+    ]
+    assert taken(points) is points[0]
+    assert taken([points[0], replace(points[1], lost={"a": 1, "b": 0})]).calls == 1
 
 
 def test_within_one_call_all_share_it():

@@ -10,9 +10,12 @@ import dspy
 import pytest
 
 from engines import FORMATS, FunctionEngine, fake_lm, in_chat, system, token
-from mogradjudge import Criterion, MultiCriteriaJudge, NotApplicable, Rubric, Unscored
+from mogradjudge import Criterion, MultiCriteriaJudge, NotApplicable, Rubric, SetupError, Unscored
+from mogradjudge.cli.tables import print_evaluation, print_scored, scored_as_dict
 from mogradjudge.judge.cells import cells_of
 from mogradjudge.judge.words import means_not_applicable
+from mogradjudge.scoring.evaluate import evaluation_report
+from mogradjudge.scoring.table import score_table
 
 TONE = Criterion("tone", "Is it kind?", (1, 5), na=True)
 SAFE = Criterion("safe", "Is it safe?", levels=["fail", "pass"])
@@ -74,7 +77,10 @@ def test_an_adapter_of_ones_own_reads_words(adapter, format):
 @pytest.mark.parametrize(
     ["written", "score"],
     [("N/A", True), ("**n/a**", True), ("n/a - there is no reply", True), ("Score: n/a", True),
-     ("Not applicable.", True), ("does not apply (no question)", True), ("n/a because it is empty",
+     ("Not applicable.", True), ("does not apply (no question)", True),
+     ("doesn't apply", True), ("Doesn\u2019t apply.", True), ("inapplicable", True),
+     ("n / a", True),
+     ("3 - clear", 3), ("n/a because it is empty",
      True), ("4", 4), ("4/5", 4), ("n/a or 3", None), ("-", None), ("", None), ("none", None),
      ("not applicable here? 3", None), ("nan", None)],
 )  # fmt: skip
@@ -87,6 +93,33 @@ def test_what_says_that_it_does_not_apply(written, score):
     else:
         assert tone == score
     assert means_not_applicable(written) == (score is True)
+
+
+@pytest.mark.parametrize(
+    "written", ["n/a: 4", "n/a\n4", "n/a (1)", "3 - n/a", "3 (not applicable)", "4\nn/a"]
+)
+def test_a_score_and_that_it_does_not_apply_are_no_score(written):
+    for adapter in (None, OwnAdapter()):
+        tone = rate(answer(in_chat, {**REPLY, "tone": written}), adapter).tone
+        assert isinstance(tone, Unscored) and not isinstance(tone, NotApplicable)
+
+
+@pytest.mark.parametrize(
+    ["written", "score"],
+    [("A", 0), ("a", 0), ("A*", 1), ("B", 2), ("**B**", 2), ("B+", 3), ("(A)", None)],
+)
+@pytest.mark.parametrize("levels", [["A", "A*", "B", "B+"]])
+def test_names_that_differ_by_marks_are_told_apart(levels, written, score):
+    rubric = Rubric(["text"], [Criterion("grade", "Is it good?", (0, 3), levels=levels)])
+    grade = rate(lambda _: in_chat({"grade": written}), rubric=rubric).grade
+    assert grade == score if score is not None else isinstance(grade, Unscored)
+
+
+@pytest.mark.parametrize("name", ["n/a", "Inapplicable", "NA"])
+def test_no_level_may_mean_that_it_does_not_apply_where_it_may_not(name):
+    with pytest.raises(SetupError, match=name):
+        Criterion("tone", "Is it kind?", levels=["no", name], na=True)
+    assert Criterion("tone", "Is it kind?", levels=["no", name]).names == ("no", name)
 
 
 @pytest.mark.parametrize("written", ["n/a", "not applicable"])
@@ -150,6 +183,29 @@ def test_it_is_a_state_of_its_own_in_cells_json_and_pickles():
     assert prediction.toDict()["tone"] is None
     assert not prediction.tone
     assert copy.deepcopy(prediction).tone == pickle.loads(pickle.dumps(prediction.tone))
+
+
+def test_a_table_says_to_how_many_texts_it_does_not_apply(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("text\nHi.\nYou.\n")
+    judge = MultiCriteriaJudge(RUBRIC)
+    with dspy.context(lm=fake_lm(FunctionEngine(answer(in_chat)))):
+        scored = score_table(judge, tmp_path / "t.csv", tmp_path / "s.csv")
+    assert scored.not_applicable == {"tone": 2, "safe": 0, "style": 0}
+    assert scored.unscored["tone"] == 0 and scored_as_dict(scored)["not_applicable"]["tone"] == 2
+    print_scored(scored)
+    assert "2 on tone" in capsys.readouterr().out
+
+
+def test_a_rated_text_that_it_does_not_apply_to_is_counted_by_itself(capsys):
+    rows = [{"text": f"{n}", "human_tone": 1 + n % 5} for n in range(4)]
+    rows = [{**row, "human_safe": n % 2, "human_style": 1 + n % 3} for n, row in enumerate(rows)]
+    examples = [dspy.Example(row).with_inputs("text") for row in rows]
+    with dspy.context(lm=fake_lm(FunctionEngine(answer(in_chat)))):
+        report = evaluation_report(MultiCriteriaJudge(RUBRIC), examples, 1)
+    counts = {name: it["not_applicable"] for name, it in report["criteria"].items()}
+    assert counts == {"tone": 4, "safe": 0, "style": 0}
+    print_evaluation(report)
+    assert "judge's n/a" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_a_row_of_which_it_does_not_apply_to(tmp_path):

@@ -12,7 +12,8 @@ from mogradjudge.errors import SetupError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.objectives import as_metric, rubric_objectives
 from mogradjudge.objectives.rubric import check_ratings
-from mogradjudge.optimize.difference import difference_between
+from mogradjudge.optimize.confirmation import confirmed
+from mogradjudge.optimize.difference import agreements_on_both, difference_between
 from mogradjudge.optimize.result import Measured
 from mogradjudge.optimize.state import State
 from mogradjudge.programs.candidate import Candidate
@@ -71,6 +72,31 @@ def test_a_judge_that_says_so_of_hard_texts_is_refused(gate):
     assert after.mean > before.mean  # on the rest
     assert measures_less(before, after) and not gate(before, after)
     assert gate(after, after)
+
+
+@pytest.mark.parametrize("lost", [NA, Unscored("?")])
+@pytest.mark.parametrize("required", [False, True])
+def test_none_is_confirmed_that_leaves_more_texts_without_a_score(lost, required):
+    honest = [(float(1 + number % 5), 1 + (number * 7 % 3 + number) % 5) for number in range(30)]
+    picky = [(human, lost if abs(human - judge) > 1 else judge) for human, judge in honest]
+    more = sum(judge is lost for _, judge in picky)
+    result = confirmed(judged(*honest), judged(*picky), OBJECTIVES, required=required)
+    assert (result.verdict, result.takes_back) == ("not confirmed", True)
+    assert result.difference == pytest.approx(0, abs=1e-12)  # the same scores where both have one
+    counts = result.as_dict()
+    kind = "not_applicable" if lost is NA else "unscored"
+    assert counts[kind] == {"seed": {"tone": 0}, "best": {"tone": more}}
+    assert all(part in result.describe() for part in (f"{more} more of 30", "tone"))
+    assert result.best.mean - result.seed.mean == pytest.approx(result.difference)
+
+
+def test_one_that_leaves_fewer_without_a_score_is_measured_where_both_have_one():
+    before = judged(*((human, NA if human > 4 else judge) for human, judge in BOTH), (3.0, 2))
+    after = judged(*BOTH, (3.0, 2))
+    first, second = agreements_on_both(before, after, OBJECTIVES)
+    assert first.by_criterion == second.by_criterion
+    assert (first.lost["tone"], second.lost["tone"]) == (1, 0)
+    assert agreements_on_both(after, after, OBJECTIVES)[0] == agreement_of(after, OBJECTIVES)
 
 
 def test_a_judge_that_says_so_where_people_do_loses_nothing():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import dspy
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,62 @@ def test_judges_of_equal_scores_are_called_so(tmp_path, capsys):
     assert same.equal in page and "unknown which" not in page
     other = paired(texts(scores, 1), texts([*scores[1:], (3.0, 2.0, None)], 2), ("tone",), POOLED)
     assert other.differing == 1 and not other.equal
+
+
+@given(SCORES)
+def test_the_difference_is_that_of_the_two_columns_on_the_texts_that_both_have_scored(scores):
+    pairs = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)
+    both = [row for row in scores if None not in row]
+    assert pairs.compared == {"tone": len(both)}
+    if both:
+        alone = paired(texts(both, 1), texts(both, 2), ("tone",), POOLED)
+        assert (alone.first, alone.second) == (pairs.first, pairs.second)
+    for name, claim in pairs.claims.items():
+        if claim.estimate is not None and pairs.first[name] is not None:
+            difference = pairs.second[name] - pairs.first[name]
+            assert claim.estimate == pytest.approx(difference, abs=1e-9)
+
+
+def test_each_judges_texts_without_a_score_are_counted_by_kind():
+    def text(number, score, **more):
+        produced = {} if score is None else {"tone": score}
+        return JudgedText(*(str(number), f"d{number}", {}, {}, {"tone": 3.0}, produced), **more)
+
+    one = [text(number, 3.0) for number in range(9)]
+    two = [text(0, None), text(1, None, disputed={"tone": "does not apply"}), *one[2:]]
+    two[2] = replace(two[2], expected={}, produced={})  # nothing of its reply could be read
+    again = [JudgedText.from_line(text.as_line()) for text in two]
+    for other in (two, again):
+        pairs = paired(one, other, ("tone",), POOLED, ("A", "B"))
+        assert pairs.compared == {"tone": 6} and "6 on tone" in pairs.where
+        (note,) = pairs.notes
+        assert all(part in note for part in ("B", "3 rated", "tone", "2 unscored", "1 n/a"))
+    assert paired(one, one, ("tone",), POOLED).notes == ()
+
+
+def test_no_mean_takes_the_weights_of_one_of_two_judges():
+    names = ("tone", "style")
+    rows = [(1.0, 1.0, 5.0), (2.0, 3.0, 1.0), (3.0, 2.0, 3.0), (4.0, 4.0, 4.0), (5.0, 5.0, 5.0)]
+
+    def scored(side):
+        return [
+            JudgedText(
+                *(f"t{n}", f"d{n}", {}, {}, {"tone": row[0], "style": row[0]}),
+                {"tone": row[side], "style": row[3 - side]},
+            )
+            for n, row in enumerate(rows)
+        ]
+
+    heavy = {"tone": 3.0, "style": 1.0}
+    options = replace(POOLED, weights=heavy)
+    same = paired(scored(1), scored(2), names, options, ("A", "B"), (heavy, heavy))
+    differ = paired(scored(1), scored(2), names, options, ("A", "B"), ({"tone": 1.0}, heavy))
+    plain = paired(scored(1), scored(2), names, POOLED, ("A", "B"))
+    assert not same.notes and same.first["mean"] != plain.first["mean"]
+    assert (differ.first, differ.claims) == (plain.first, plain.claims)
+    (note,) = differ.notes
+    assert all(part in note for part in ("A", "B", "tone 3", "tone 1"))
+    assert not differ.weights
 
 
 @given(SCORES)
