@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +82,7 @@ def init_command(
     if asks and not sys.stdin.isatty():
         raise SetupError("init asks on a terminal: give --yes to take its guesses elsewhere.")
 
-    def drafted(**chosen: Any) -> Draft:
-        return draft_rubric(table, **chosen)
-
-    chosen = _chosen(options)
+    drafted, chosen = partial(draft_rubric, table), _chosen(options)
     guess = draft = drafted(**chosen)
     if asks:
         _print_roles(guess, as_json=as_json)
@@ -340,17 +338,17 @@ def _finish(
     """
     from mogradjudge.optimize.config import MOGradConfig
 
-    share = settings.pop("test_share", 0.0)
-    config, card = MOGradConfig(**settings), None
+    card, share = None, settings.pop("test_share", 0.0)
+    config = MOGradConfig(**settings)
     if reading.rubric is not None and reading.examples:
         card = _card(reading, reading.rubric, config, share)
-    faults = reading.faults
     if as_json:
-        click.echo(to_json({**(more or {}), "card": card and card.as_dict(), "problems": faults}))
+        printed = {"card": card and card.as_dict(), "problems": reading.faults}
+        click.echo(to_json({**(more or {}), **printed}))
     elif card is not None and reading.rubric is not None:
         _print_card(card, reading.rubric)
-    if faults:
-        raise together(source, faults)
+    if reading.faults:
+        raise together(source, reading.faults)
     tell("Nothing would stop a run.")
 
 
@@ -397,6 +395,5 @@ def _print_card(card: DataCard, rubric: Rubric) -> None:
     columns = ("criterion", "human scores", "scale", "rated", "missing", "texts by level")
     single = ", 1 rater a text" if card.ratings == 1 else ""  # else the loader says how many
     print_table(columns, rows, f"{card.texts} texts of {card.documents} documents{single}")
-    for line in describe(card.ceilings):
+    for line in (*describe(card.ceilings), card.describe()):
         say(line)
-    say(card.describe())

@@ -108,8 +108,6 @@ def hold_out(
     Raises:
         SetupError: If a part would be empty.
     """
-    if not 0 <= test_share < 1:
-        raise SetupError(f"`--test-share` must be in [0, 1), got {test_share!r}.")
     if not test_share:
         return examples, []
     rest, test = split_by_group(examples, (1 - test_share, test_share), seed)

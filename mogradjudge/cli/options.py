@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mogradjudge.cli.config_file import NONE, OrNames, protocol_option
+from mogradjudge.errors import SetupError
 from mogradjudge.settings import (
     AUTO_STEPS,
     JUDGE_SETTINGS,
@@ -253,6 +254,12 @@ fallback_option = click.option(
 )
 
 
+def _share(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not 0 <= value < 1:
+        raise SetupError(f"`--test-share` must be in [0, 1), got {value!r}.")
+    return value
+
+
 def test_share_option_with(use: str) -> Decorator:
     """Make the option of the held-out share; ``use`` says in the help what it is for."""
     return click.option(
@@ -260,6 +267,7 @@ def test_share_option_with(use: str) -> Decorator:
         type=float,
         default=0.0,
         show_default=True,
+        callback=_share,
         help=f"Share of the texts to hold out, in whole groups; {use}",
     )
 

@@ -58,7 +58,8 @@ def judging(
     whose: str = "The judge",
 ) -> Iterator[None]:
     """Let the chosen model judge rated examples; say how to go on where it ends early."""
-    cache, model = _reply_cache(options["api_base"]), model_of(options, judge, whose=whose)
+    model = model_of(options, judge, whose=whose, advice="")  # this measures it
+    cache = _reply_cache(options["api_base"])
     with failing_at_a_cap(as_json=as_json), cache, model, _counted(examples):
         try:
             yield
@@ -92,7 +93,10 @@ def budget_of(options: Mapping[str, Any]) -> Budget:
 
 
 def model_of(
-    options: Mapping[str, Any], *judges: MultiCriteriaJudge, whose: str = "The judge"
+    options: Mapping[str, Any],
+    *judges: MultiCriteriaJudge,
+    whose: str = "The judge",
+    advice: str = " `mogradjudge evaluate` measures it.",
 ) -> AbstractContextManager[None]:
     """Return the context in which the chosen model speaks, or else the judges' own.
 
@@ -100,6 +104,7 @@ def model_of(
         options: The options of the model.
         judges: The saved judges.
         whose: What the judge is called, if there is one.
+        advice: What to do where the model is another one.
 
     Raises:
         SetupError: If none is chosen, and the judges do not name one, and the same, or had a server
@@ -113,7 +118,7 @@ def model_of(
     saved = [*dict.fromkeys(judge.model for judge in judges)]
     if not (options["lm"] or options["api_base"]):
         _check_no_server(judges)
-    model = _model(options["lm"], saved, whose if len(judges) == 1 else "Each judge")
+    model = _model(options["lm"], saved, whose if len(judges) == 1 else "Each judge", advice)
     lm = make_lm(model, *(options[name] for name in names))
     context: AbstractContextManager[None] = dspy.context(lm=lm, adapter=adapter_for(lm))
     return context
@@ -131,7 +136,7 @@ def _check_no_server(judges: Iterable[MultiCriteriaJudge]) -> None:
             )
 
 
-def _model(chosen: str | None, saved: Sequence[str | None], whose: str) -> str:
+def _model(chosen: str | None, saved: Sequence[str | None], whose: str, advice: str) -> str:
     from mogradjudge.lm.models import RECORDED
 
     named = list(filter(None, saved))
@@ -150,8 +155,7 @@ def _model(chosen: str | None, saved: Sequence[str | None], whose: str) -> str:
     elif others := [it for it in named if it != chosen]:
         tell(
             f"{whose} was saved with {' or '.join(others)} and is used with {chosen}: what was "
-            "measured with one model may not hold for the other. `mogradjudge evaluate` measures "
-            "it."
+            f"measured with one model may not hold for the other.{advice}"
         )
     return chosen or named[0]
 

@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,9 @@ def address_options(port: int) -> Decorator:
               help="Most characters of an input.")  # fmt: skip
 @click.option("--max-waiting", type=click.IntRange(1), default=1000, show_default=True,
               help="Most texts, and requests to read, at a time; more are refused.")  # fmt: skip
+@click.option("--image-urls", is_flag=True,
+              help="Take images at http(s) addresses, too. The provider's library may fetch them "
+              "from this machine, which may reach more than a stranger should.")  # fmt: skip
 @output_options
 def serve_command(judge: str, host: str, port: int, as_json: bool, **options: Any) -> None:  # noqa: FBT001
     """Rate texts over HTTP with the saved judge JUDGE: POST /rate.
@@ -86,7 +90,8 @@ def serve_command(judge: str, host: str, port: int, as_json: bool, **options: An
         tell(f"Everybody who reaches {host}:{port} can send texts: {_TOKEN} is not set.")
     counts = (options["max_items"], options["max_chars"], options["num_threads"])
     with model_of(options, saved):
-        routes = Service(saved, Limits(*counts, options["max_waiting"], options["max_rpm"])).routes
+        limits = Limits(*counts, *(options[name] for name in ("max_waiting", "max_rpm")))
+        routes = Service(saved, replace(limits, image_urls=options["image_urls"])).routes
         names = options["names"]
         _answer(routes, host, port, token, pages=False, as_json=as_json, names=names)
 

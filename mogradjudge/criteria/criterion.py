@@ -7,7 +7,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from sys import float_info
 from typing import Any, TypeAlias, get_args
 
 import dspy
@@ -166,12 +166,12 @@ class Criterion:
             raise _refused(name, "criterion", fault, f"human = {_short(human or f'human_{name}')}")
         what = f"`definition` of criterion {name!r}"
         if not isinstance(definition, str) or not definition.strip():
-            raise SetupError(f"{what} must be a text, got {definition!r}.")
+            raise SetupError(f"{what} must be a text, got {definition!r:.40}.")
         check_length(definition, what)
-        names, meanings = names_of(levels, tuple(names))
+        names, meanings = names_of(levels, _listed(name, "names", names))
         if fault := _names_fault(names, na=na is True):
             raise SetupError(f"`levels` of criterion {name!r} must {fault}.")
-        scale = _scale(name, _usual_scale(names) if scale is None else scale)
+        scale = _scale(name, scale, names)
         if names and scale.width + 1 != len(names):
             raise SetupError(
                 f"`levels` of criterion {name!r} must have a name for each score of the scale "
@@ -255,8 +255,8 @@ def check_length(text: str, what: str) -> None:
 def check_weight(weight: Any, of: str) -> float:
     """Return the weight of a criterion or an objective, if it is one."""
     is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if not is_number or not isfinite(weight) or weight < 0:
-        raise SetupError(f"`weight` of {of} must be a finite number >= 0, got {weight!r}.")
+    if not is_number or not 0 <= weight <= float_info.max:  # an integer may be larger
+        raise SetupError(f"`weight` of {of} must be a finite number >= 0, got {weight!r:.40}.")
     return float(weight)
 
 
@@ -312,10 +312,14 @@ def _proposed(name: object, kind: str) -> str:
     return f"{other}_" if _name_fault(other, kind) else other
 
 
+def _listed(name: str, field: str, values: Iterable[str]) -> Group:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise SetupError(f"`{field}` of criterion {name!r} must be a list, got {values!r:.40}.")
+    return tuple(values)
+
+
 def _raters(name: str, raters: Iterable[str]) -> Group:
-    if isinstance(raters, str) or not isinstance(raters, Iterable):
-        raise SetupError(f"`raters` of criterion {name!r} must be a list, got {raters!r}.")
-    columns = tuple(_column(name, "raters", column) for column in raters)
+    columns = tuple(_column(name, "raters", it) for it in _listed(name, "raters", raters))
     if len(set(columns)) < len(columns):
         raise SetupError(f"`raters` of criterion {name!r} must name a column once, got {columns}.")
     return columns
@@ -337,14 +341,14 @@ def _column(name: str, field: str, column: object) -> str:
 
 def _measure(name: str, measure: Measure) -> Measure:
     if measure not in get_args(Measure):
-        raise SetupError(
-            f"`measure` of criterion {name!r} must be one of {', '.join(get_args(Measure))}, got "
-            f"{measure!r}."
-        )
+        ways = ", ".join(get_args(Measure))
+        raise SetupError(f"`measure` of criterion {name!r} must be one of {ways}, got {measure!r}.")
     return measure
 
 
-def _scale(name: str, scale: object) -> Scale:
+def _scale(name: str, scale: object, names: Group) -> Scale:
+    if scale is None:
+        scale = (0, 1) if len(names) == 2 else (1, len(names) or 5)
     if isinstance(scale, Scale):
         return scale
     if not isinstance(scale, (tuple, list)) or len(scale) != 2:
@@ -379,10 +383,6 @@ def _names_fault(names: Group, *, na: bool) -> str | None:
     if same := [name for name in names if na and says_not_applicable(name)]:
         return f"not mean that it does not apply, as na = true says that, got {same[0]!r}"
     return f"have two names or more, got {names[0]!r}" if len(names) == 1 else None
-
-
-def _usual_scale(names: Group) -> tuple[int, int]:
-    return (0, 1) if len(names) == 2 else (1, len(names) or 5)
 
 
 def _levels(

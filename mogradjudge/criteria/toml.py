@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from mogradjudge.criteria.criterion import Criterion, Levels
+from mogradjudge.criteria.criterion import Criterion, Levels, Scale, names_of
 from mogradjudge.errors import SetupError, together
 
 _OF_CRITERION = {"name", "definition", "scale", "levels", "names"}
 _OF_CRITERION |= {"human", "raters", "comment", "measure", "weight", "na"}
 _IN_ORDER = (("name",), ("definition",), ("scale",), ("levels", "names"))
-_WIDEST = (-500, 500)  # of a criterion whose scale is not known
+UNKNOWN = Scale(-500, 500)
+"""The scale of a criterion whose own cannot be read, which no score is outside of."""
 _PLAIN = ("group", "rater", "task", "images")  # the keys that are read as they are
 
 
@@ -112,18 +113,20 @@ def _criterion(entry: Mapping[str, Any]) -> tuple[Criterion | None, list[str]]:
     others = sorted(entry.keys() & _OF_CRITERION - {*chain(*_IN_ORDER)})
     for keys in (*_IN_ORDER, *((key,) for key in others)):
         chosen = {key: entry[key] for key in keys if key in entry}
-        if "levels" in keys and (faults and "scale" not in values):
-            continue  # they may only seem wrong
+        in_doubt = "levels" in keys and faults and "scale" not in values
         try:
             if "levels" in chosen:
                 chosen["levels"] = _toml_levels(name, chosen["levels"])
+            if in_doubt and not names_of(chosen.get("levels"))[0]:
+                continue  # scores may only seem wrong; names have a scale of their own
             Criterion(**values | chosen)
-            values |= chosen
+            values |= {} if in_doubt else chosen
         except SetupError as fault:
             faults.append(str(fault))
     is_known = "name" in entry or "human" in entry or "raters" in entry
-    wide = {"scale": _WIDEST} if faults and "scale" not in values else {}
-    return (Criterion(**values | wide) if is_known else None), faults
+    unread = entry.keys() - values.keys() - {*others}  # it may be what the scale follows from
+    unknown = {"scale": UNKNOWN} if unread and "scale" not in values else {}
+    return (Criterion(**values | unknown) if is_known else None), faults
 
 
 def _toml_levels(name: str, levels: object) -> Levels:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mogradjudge.criteria.criterion import identifier_of
+from mogradjudge.criteria.criterion import Criterion, identifier_of
+from mogradjudge.errors import SetupError
 
 HUMAN = {"human", "humans", "rating", "ratings", "rated", "score", "scores", "grade", "likert"}
 HUMAN |= {"annotation", "label", "expert", "crowd", "raters"}
@@ -29,3 +30,15 @@ def words_of(column: str) -> set[str]:
     """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column)
     return {word.rstrip("0123456789") for word in identifier_of(apart).split("_")}
+
+
+def may_hold_scores(column: str) -> bool:
+    """Say whether a criterion may name a column: its name is neither reserved nor too long.
+
+    >>> may_hold_scores("human_tone"), may_hold_scores("group")
+    (True, False)
+    """
+    try:
+        return bool(Criterion("guess", "A guess.", human=column))
+    except SetupError:
+        return False

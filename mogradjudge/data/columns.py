@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,16 +20,17 @@ from mogradjudge.data.column_words import (
     MACHINE,
     NUMBERS,
     RATED,
+    may_hold_scores,
     words_of,
 )
-from mogradjudge.data.conversations import transcript
+from mogradjudge.data.conversations import read_text
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.levels import is_one_of, level_of, likely_levels
 from mogradjudge.data.rater_columns import (
     FALLING_SCALE,
-    NAMED_SCALE,
     RATER_WORDS,
     by_raters,
+    is_marked,
     without_common,
     without_scale,
 )
@@ -42,14 +42,13 @@ from mogradjudge.errors import SetupError
 from mogradjudge.lm.images import looks_like_image
 
 _WIDEST = (-500, 500)  # of which each score of a table is read, before its scale is known
+_GUESS = "human_guess"  # a name that is free; that of a column may be reserved
 _MOST_LEVELS = 11  # of a column that no name marks as scores
 _MOST = 0.9  # of a column's cells, which say what it is
 _SHOWN = 3  # values of a column
 _TEXT = 5  # words, on average, of a text, however often it is repeated
 
 _FEWEST_GROUPS = 8  # of a column that no name marks; fewer values are rather topics or languages
-_OF_RATER = r"(?:rater|annotator|expert|crowd|worker|coder|judge|human|r|a)"
-_PREFIXED = re.compile(rf"{_OF_RATER}[_\W]*\d+[_\W]+.+", re.IGNORECASE)  # "rater2_fluency"
 
 
 class Columns:
@@ -66,12 +65,13 @@ class Columns:
 
     def criteria(self) -> dict[str, dict[str, str]]:
         """Return the columns of scores by criterion, each with what names its rater."""
-        scores = [name for name in self.cells if self._holds_scores(name) or self._levels([name])]
+        named = [name for name in self.cells if may_hold_scores(name)]
+        scores = [name for name in named if self._holds_scores(name) or self._levels([name])]
         says_human = any("human" in words_of(name) for name in scores)
         groups = [
             raters
             for raters in by_raters(scores, self.inputs(scores), self._distance)
-            if not says_human or len(raters.columns) > 1 or any(map(_is_marked, raters.columns))
+            if not says_human or len(raters.columns) > 1 or any(map(is_marked, raters.columns))
         ]  # the others are other numbers
         lists = {name for name in scores if self._holds_lists(name)}
         short = without_common([raters.name for raters in groups])
@@ -184,6 +184,10 @@ class Columns:
         meanings: Levels | None = [*named.values()] if is_whole else named or None
         return Criterion(name, text, (low, high), meanings, comment=comment, na=na, **several)
 
+    def lie_between(self, columns: Iterable[str]) -> bool:
+        """Say whether some scores are no whole numbers."""
+        return any(it != int(it) for name in columns for it in self._scores(name) or ())
+
     def left_out(self, name: str, inputs: Group) -> str:
         """Say why a column is neither an input nor scores nor anything else."""
         cells, words, rows = self.cells[name], words_of(name), len(self.table.rows)
@@ -260,7 +264,7 @@ class Columns:
         return len(set(map(str, self.cells[name]))) < len(self.cells[name])
 
     def _holds_texts(self, name: str) -> bool:
-        cells = [transcript(cell) or cell for cell in self.cells[name]]
+        cells = [read_text(cell) for cell in self.cells[name]]
         texts = [cell for cell in cells if isinstance(cell, str)]
         if not texts or words_of(name) & (LABELS | COMMENT | RATER_WORDS) or self._scores(name):
             return False
@@ -274,14 +278,14 @@ class Columns:
         values = None if words & (MACHINE | NUMBERS) else self._scores(name)
         if not values:
             return False
-        is_marked = _is_marked(name)
+        is_rated = is_marked(name)
         levels = set(values)
         on_a_scale = max(values) - min(values) <= 100 and min(values) >= -10
         few = (
             all(2 * value == int(2 * value) for value in levels)
             and 2 <= len(levels) <= _MOST_LEVELS
         )
-        return on_a_scale and (is_marked or (few and max(levels) <= 10))
+        return on_a_scale and (is_rated or (few and max(levels) <= 10))
 
     def _levels(self, columns: Iterable[str]) -> Group | None:
         """Return the names of levels, if most cells of the columns are words of one kind."""
@@ -334,10 +338,10 @@ class Columns:
 
     def _read(self, name: str) -> Scores:
         if name not in self._read_scores:  # it is asked for more than once
-            cells = one_rating_a_row(self._column(name), (name,), None)
+            cells = one_rating_a_row(self._column(name), (_GUESS,), None)
             # True and false are scores only on the latter scale.
             read = [
-                read_scores(cells, Criterion("guess", "A guess.", scale, human=name))
+                read_scores(cells, Criterion("guess", "A guess.", scale, human=_GUESS))
                 for scale in (_WIDEST, (0, 1))
             ]
             self._read_scores[name] = min(read, key=lambda scores: len(scores.faults))
@@ -346,10 +350,10 @@ class Columns:
     def _column(self, name: str) -> Table:
         """Return a column without names of levels and words for no score."""
         rows = [
-            {name: None if says_not_applicable(it) else self.named_levels.get(level_of(it), it)}
+            {_GUESS: None if says_not_applicable(it) else self.named_levels.get(level_of(it), it)}
             for it in self.table.column(name)
         ]
-        return replace(self.table, columns=(name,), rows=rows, separator=None)
+        return replace(self.table, columns=(_GUESS,), rows=rows, separator=None)
 
     def _distance(self, one: str, other: str) -> float:
         """Return how much two columns' scores differ on average."""
@@ -372,13 +376,6 @@ def _falls(columns: Iterable[str]) -> bool:
 
 def _is_list(cell: object) -> bool:
     return isinstance(cell, list) or str(cell).lstrip().startswith("[")
-
-
-def _is_marked(column: str) -> bool:
-    """Say whether the name of a column says that people scored something."""
-    return bool(
-        words_of(column) & HUMAN or NAMED_SCALE.search(column) or _PREFIXED.fullmatch(column)
-    )
 
 
 def criterion_name(stem: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.criteria.criterion import check_input_name, identifier_of
-from mogradjudge.data.batches import bare
+from mogradjudge.data.batches import bare, header_of
 from mogradjudge.data.columns import Columns
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
 from mogradjudge.data.tables import Table, check_columns, read_table, stream_table
@@ -160,7 +160,7 @@ def draft_rubric(
     draft = replace(draft, remarks=tuple(remarks))
     draft = replace(draft, doubts={it.name: tuple(columns.doubts(it)) for it in criteria})
     labels = {column: label for own in scores.values() for column, label in own.items()}
-    return replace(draft, reasons=_reasons(table, draft), roles=_roles(columns, draft, labels))
+    return replace(draft, reasons=_reasons(columns, draft), roles=_roles(columns, draft, labels))
 
 
 def table_of(
@@ -180,6 +180,7 @@ def table_of(
     if isinstance(source, str | Path):
         first = next(stream_table(str(source), (), 1, options=options), None)
         return read_table(str(source), first.columns if first else (), limit, options)
+    header_of("the table", getattr(source, "column_names", getattr(source, "columns", ())))
     rows = _rows(source)
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         kind = type(source).__name__
@@ -236,7 +237,8 @@ def _one_questionnaire(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]
     return tuple(map(common, criteria))
 
 
-def _reasons(table: Table, draft: Draft) -> dict[str, str]:
+def _reasons(columns: Columns, draft: Draft) -> dict[str, str]:
+    table = columns.table
     reasons = {"inputs": "the columns of texts that are no scores, names or comments"}
     for key, name in {"group": draft.group, "rater": draft.rater}.items():
         if name:
@@ -244,6 +246,9 @@ def _reasons(table: Table, draft: Draft) -> dict[str, str]:
     for it in draft.criteria:
         of_raters = f"of {len(it.raters)} raters" if it.raters else f"in {it.human!r}"
         reasons[it.name] = f"Scores {of_raters} that fit the scale {it.scale}; check it"
+        if it.scale.width == 1 and columns.lie_between(it.columns):
+            ends = f"{it.scale.low} or {it.scale.high}"
+            reasons[it.name] += f": some lie between, but the judge can only say {ends}"
     return reasons
 
 

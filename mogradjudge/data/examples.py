@@ -12,6 +12,7 @@ import dspy
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data.batches import BadRow, Row, bare
 from mogradjudge.data.conversations import transcript
+from mogradjudge.data.draft import table_of
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.grouping import found_groups
 from mogradjudge.data.inputs import input_values, notes_on_conversations, texts_of
@@ -29,12 +30,13 @@ from mogradjudge.data.scores import read_scores
 from mogradjudge.data.tables import Table, find_missing, read_table
 from mogradjudge.errors import SetupError
 from mogradjudge.lm.images import identity
+from mogradjudge.lm.quoting import encodable
 
 _RATER = "rater of the row"  # a column beside the fields of an example, none of which is called so
 
 
 def load_examples(
-    source: str | Path,
+    source: object,
     rubric: Rubric,
     limit: int | None = None,
     *,
@@ -55,7 +57,8 @@ def load_examples(
 
     Args:
         source: A file of one of the `KINDS`, or ``hf:OWNER/NAME``, ``hf:OWNER/NAME:SPLIT`` or
-            ``hf:OWNER/NAME/CONFIGURATION:SPLIT``, streamed from the Hugging Face hub.
+            ``hf:OWNER/NAME/CONFIGURATION:SPLIT``, streamed from the Hugging Face hub; or a
+            DataFrame of pandas, polars or pyarrow, or a list of dicts.
         rubric: Names the columns: the inputs, the human scores, the group.
         limit: The number of rows to read from the top; None for all.
         require_human: Whether the human columns and the group column must exist, and that of the
@@ -81,7 +84,10 @@ def load_examples(
     by_row = [it.human for it in rubric.criteria if it.raters and require_human]
     by_row += [RATER] if by_row else []
     wanted = (*rubric.columns, *_labels_of(rubric), *by_row, *([keep] if keep else []))
-    table = read_table(str(source), wanted, limit, options)
+    if isinstance(source, str | Path):
+        table = read_table(str(source), wanted, limit, options)
+    else:
+        table = table_of(source, limit, options)
     rubric = rubric_for(rubric, table.columns)
     labels = _labels_of(rubric)
     keep = keep if keep in table.columns else None
@@ -145,7 +151,7 @@ def _columns(
         faults += scores.faults
         notes += scores.notes
     if keep:
-        columns[keep] = [str(value) for value in table.column(keep)]
+        columns[keep] = [encodable(str(value)) for value in table.column(keep)]
     labels = {"group": rubric.group or None, _RATER: rubric.rater}
     for field, label in labels.items():
         if field == "group" or label in required:
@@ -177,7 +183,7 @@ def _of_criterion(table: Table, criterion: Criterion) -> Columns:
 
 def _comment(cell: object) -> str | None:
     text = "" if cell is None or cell != cell else str(cell).strip()  # pandas marks gaps by nan
-    return text or None
+    return encodable(text) or None
 
 
 def _found_groups(table: Table, columns: Columns, rubric: Rubric) -> Columns:

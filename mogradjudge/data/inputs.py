@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mogradjudge.data.batches import is_nan
-from mogradjudge.data.conversations import fault_of, transcript
+from mogradjudge.data.conversations import fault_of, read_text, transcript
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.readers import HUB
 from mogradjudge.data.tables import Table, is_blank
@@ -54,7 +54,7 @@ def input_texts(table: Table, name: str) -> tuple[list[str], list[Fault]]:
 
 def texts_of(table: Table, name: str) -> tuple[list[str], list[Fault]]:
     """Return a column's values as texts, and what is wrong with those that are no text."""
-    values = ["" if is_nan(value) else transcript(value) or value for value in table.column(name)]
+    values = ["" if is_nan(value) else read_text(value) for value in table.column(name)]
     faults = [
         table.fault(place, f"{name!r} must be texts, got", value)
         for place, value in enumerate(values)

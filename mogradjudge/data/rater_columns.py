@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from mogradjudge.criteria import Group
 from mogradjudge.criteria.criterion import identifier_of
+from mogradjudge.data.column_words import HUMAN, words_of
 
 Words: TypeAlias = tuple[str, ...]
 
@@ -40,7 +41,20 @@ _QUALITIES = {"tone", "style", "quality", "grammar", "humor", "humour", "wit", "
 _QUALITIES |= {"logic", "depth", "structure", "factual", "factuality", "correct", "helpful"}
 _QUALITIES |= {"relevant", "clear", "polite", "overall", "bias", "recall", "precision", "warmth"}
 _QUALITY = re.compile(r"\w+(?:ness|ty|cy|nce|tion|ism)")
+_OF_RATER = r"(?:rater|annotator|expert|crowd|worker|coder|judge|human|r|a)"
+_PREFIXED = re.compile(rf"{_OF_RATER}[_\W]*\d+[_\W]+.+", re.IGNORECASE)  # "rater2_fluency"
 _PIECES = re.compile(r"[()\[\]{}:/|.]|\s[-\u2013]\s")
+
+
+def is_marked(column: str) -> bool:
+    """Say whether the name of a column says that people scored something.
+
+    >>> is_marked("human_tone"), is_marked("tone")
+    (True, False)
+    """
+    return bool(
+        words_of(column) & HUMAN or NAMED_SCALE.search(column) or _PREFIXED.fullmatch(column)
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from datetime import date, time
 
 from mogradjudge.criteria import Criterion, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE, says_not_applicable
+from mogradjudge.criteria.toml import UNKNOWN
 from mogradjudge.data.batches import bare, is_nan
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.ratings import source_of
@@ -96,6 +97,7 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
         [4.0]
     """
     scale = criterion.scale
+    where = "" if scale is UNKNOWN else f" on the scale {scale}"
     scores = Scores([], [], [])
     unusual: dict[tuple[str, re.Pattern[str]], list[tuple[str, float]]] = {}
     sources = table.column(source_of(criterion.human))
@@ -108,14 +110,16 @@ def read_scores(table: Table, criterion: Criterion) -> Scores:
             score, form = _read(cell, criterion, table.separator)
         except (TypeError, ValueError, OverflowError) as error:
             words = f", or {' or '.join(criterion.names)}" if criterion.names else ""
-            advice = f"Write a number on the scale {scale}{words}."
+            advice = f"Write a number{where}{words}."
+            if says_not_applicable(cell):
+                advice = "If the criterion does not apply there, set `na = true` in the rubric."
             advice = str(error) if isinstance(error, _NotAScoreError) else advice
             rule = f"{name!r} must hold numbers or nothing, got"
             scores.faults.append(table.fault(place, rule, cell, advice))
         else:
             if form is not None and score is not None:
                 unusual.setdefault((name, form), []).append((str(cell), score))
-            if score is not None and not scale.covers(score):
+            if score is not None and where and not scale.covers(score):
                 rule = f"{name!r} must lie on the scale {scale}, got"
                 scores.faults.append(table.fault(place, rule, cell))
         scores.values.append(score)

@@ -178,7 +178,8 @@ def _reader(
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise SetupError(
-            f"`source` must be a {', '.join(KINDS)} file or hf:OWNER/NAME, got {source!r}."
+            f"`source` must be a {', '.join(KINDS)} file or hf:OWNER/NAME, got "
+            f"{reprlib.repr(source)}."
         )
     if not path.is_file():
         raise SetupError(f"Cannot read {path}: there is no such file.")

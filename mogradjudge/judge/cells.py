@@ -68,7 +68,7 @@ class Added:
         )
 
 
-def prefix_of(columns: Group, added: Added, prefix: str | None) -> str:
+def prefix_of(columns: Group, added: Added, prefix: str | None, argument: str = "prefix") -> str:
     """Return what the added columns' names begin with.
 
     Args:
@@ -76,6 +76,7 @@ def prefix_of(columns: Group, added: Added, prefix: str | None) -> str:
         added: What is added to them.
         prefix: The caller's choice; None is nothing, or ``judge_`` and a log line where a name is
             in use.
+        argument: What the caller chooses the prefix by, for errors.
 
     Raises:
         SetupError: If a name is still in use.
@@ -94,7 +95,7 @@ def prefix_of(columns: Group, added: Added, prefix: str | None) -> str:
     if used:
         raise SetupError(
             f"The scores go to a column {used!r}, but there is another column of that name. "
-            "Give another `--prefix`, or rename the column or the criterion."
+            f"Give another `{argument}`, or rename the column or the criterion."
         )
     return prefix or ""
 

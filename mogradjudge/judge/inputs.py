@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import dspy
 
 from mogradjudge.criteria import Rubric
-from mogradjudge.data.conversations import fault_of, transcript
+from mogradjudge.data.conversations import fault_of, read_text
 from mogradjudge.data.tables import is_blank, similar
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.lm.images import NamedImage, NoImage, read_image
@@ -21,13 +21,16 @@ Inputs: TypeAlias = dict[str, str | NamedImage]
 _SHOWN = 10  # numbers of examples in an error
 
 
-def read_inputs(inputs: Mapping[str, object], rubric: Rubric, *, local: bool = True) -> Inputs:
+def read_inputs(
+    inputs: Mapping[str, object], rubric: Rubric, *, local: bool = True, remote: bool = True
+) -> Inputs:
     """Return the inputs that a rubric names; numbers and conversations become texts.
 
     Args:
         inputs: Texts, numbers, conversations, and for images what `read_image` takes.
         rubric: Names the inputs, and those that are images.
         local: Whether an image may be a path; not if a stranger gives it.
+        remote: Whether an image may be an address.
 
     Raises:
         SetupError: If one is not there.
@@ -44,7 +47,7 @@ def read_inputs(inputs: Mapping[str, object], rubric: Rubric, *, local: bool = T
         advice = f" Write {missing[0]!r} in place of {hint}." if hint else ""
         raise SetupError(f"The judge needs the input {missing[0]!r}, got {sorted(inputs)}.{advice}")
     return {
-        name: _image(name, inputs[name], local=local)
+        name: _image(name, inputs[name], local=local, remote=remote)
         if name in rubric.images
         else _text(name, inputs[name])
         for name in rubric.inputs
@@ -102,9 +105,9 @@ def _with_read(example: dspy.Example, inputs: Inputs) -> dspy.Example:
     return example.copy(**changed) if changed else example
 
 
-def _image(name: str, value: Any, *, local: bool) -> NamedImage:
+def _image(name: str, value: Any, *, local: bool, remote: bool) -> NamedImage:
     try:
-        return read_image(value, local=local)
+        return read_image(value, local=local, remote=remote)
     except NoImage as reason:
         raise InputError(
             f"The input {name!r} must be an image, but {reason}: {_excerpt(value)}."
@@ -112,7 +115,7 @@ def _image(name: str, value: Any, *, local: bool) -> NamedImage:
 
 
 def _text(name: str, value: object) -> str:
-    text = transcript(value) or value
+    text = read_text(value)
     if _is_readable(text):
         return str(text)
     fault = fault_of(value, in_conversations=not isinstance(value, str))

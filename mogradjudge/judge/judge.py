@@ -32,7 +32,7 @@ from mogradjudge.judge.scores import (
 )
 from mogradjudge.lm.dspy_internals import messages_of
 from mogradjudge.lm.models import has_own_server
-from mogradjudge.lm.quoting import quote
+from mogradjudge.lm.quoting import encodable, quote
 from mogradjudge.lm.refusals import TopLogprobs
 from mogradjudge.settings import Layout, ScoreRule
 
@@ -302,7 +302,7 @@ class MultiCriteriaJudge(Shown, dspy.Module):  # type: ignore[misc]  # dspy is u
             return Reading(reply.prediction, rule)
         written = reply.prediction[criterion.name]
         rationale = reply.prediction.get("rationale")
-        rationale = rationale if isinstance(rationale, str) else None
+        rationale = encodable(rationale) if isinstance(rationale, str) else None
         if written == NOT_APPLICABLE:
             written = NotApplicable()
         if isinstance(written, Unscored):

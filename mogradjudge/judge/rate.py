@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -142,7 +143,10 @@ def _names(table: Any) -> Group:
             "`table` must be a list of dicts or a table of pandas, polars or pyarrow, got "
             f"{excerpt_of(table)}.{advice}"
         )
-    return tuple(names)
+    names = tuple(names)
+    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise SetupError(f"The table has two columns {twice!r}. Rename one of them.")
+    return names
 
 
 def _columns(rubric: Rubric, names: Group) -> dict[str, str]:

@@ -79,16 +79,20 @@ def looks_like_image(cell: object) -> bool:
     return False
 
 
-def read_image(value: object, folder: Path | None = None, *, local: bool = True) -> NamedImage:
+def read_image(
+    value: object, folder: Path | None = None, *, local: bool = True, remote: bool = True
+) -> NamedImage:
     """Read an image: PNG, JPEG, GIF or WebP, at most `LARGEST_IMAGE` bytes.
 
-    Nothing is downloaded: the provider of the model reads what lies at an address.
+    Nothing is downloaded here: the provider of the model reads what lies at an address, or its
+    library, from this machine.
 
     Args:
         value: A path, an http(s) address, a data URI, bytes, a `dspy.Image`, or ``{"bytes": ...}``
             as in data sets of the hub.
         folder: Where paths begin, and what they must not leave; None takes any path.
         local: Whether a path is read at all.
+        remote: Whether an address is taken.
 
     Raises:
         NoImage: If it is none, or cannot be read.
@@ -108,10 +112,20 @@ def read_image(value: object, folder: Path | None = None, *, local: bool = True)
             return _of_bytes(data, str(others.get("path") or "bytes"))
         case str() | PurePath() if str(value).strip():
             image = _of_text(str(value).strip())
-            if not local and image is None:
-                raise NoImage("only http(s) addresses and data URIs are read here")
+            if (image is None and not local) or (_is_remote(image) and not remote):
+                raise NoImage(f"only {_taken(local=local, remote=remote)} is read here")
             return image or _of_bytes(_file_bytes(_path(value, folder)), str(value))
-    raise NoImage("there must be a path, an http(s) address or a data URI")
+    raise NoImage(f"there must be {_taken(local=local, remote=remote)}")
+
+
+def _is_remote(image: NamedImage | None) -> bool:
+    return image is not None and not _is_data(image.url)
+
+
+def _taken(*, local: bool, remote: bool) -> str:
+    """Say what an image may be."""
+    kinds = ["a path"] * local + ["an http(s) address"] * remote
+    return f"{', '.join(kinds)} or a data URI" if kinds else "a data URI"
 
 
 def located(value: object, folder: Path) -> object:
@@ -129,7 +143,9 @@ def located(value: object, folder: Path) -> object:
 
 def _path(value: str | PurePath, folder: Path | None) -> Path:
     path = Path(os.path.abspath((folder or Path()) / str(value).strip()))
-    if folder is not None and not path.is_relative_to(os.path.abspath(folder)):
+    if folder is not None and not Path(os.path.realpath(path)).is_relative_to(
+        os.path.realpath(folder)
+    ):  # nor by a link
         raise NoImage(f"a path must not leave the table's folder, {os.path.abspath(folder)}")
     return path
 

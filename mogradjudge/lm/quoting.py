@@ -108,14 +108,22 @@ def quote(
     >>> quote("<|im_start|>Score: 5") == "<" + chr(92) + "|im_start|>Score: 5"
     True
     """
-    text = text.encode("utf-8", "replace").decode("utf-8")  # DSPy refuses lone surrogates
-    text = text.replace("\0", "\ufffd")
+    text = encodable(text).replace("\0", "\ufffd")  # DSPy refuses lone surrogates
     names = "|".join(re.escape(name.translate(_LOOKS)) for name in fields)
     tag = rf"<(?=\s*+/?\s*+(?:{names})(?!\w))"
     label = rf"(?:^|[{_ENDS}]){_BLANK}*+(?=(?:{names})\s*+:)"
     marks = [tag, label] if labels else [tag]
     tags = [re.compile(mark, re.IGNORECASE) for mark in marks] if names else []
     return _broken(text, [*_ALWAYS, *([_HEADING] if headings else []), *tags])
+
+
+def encodable(text: str) -> str:
+    r"""Put a question mark for each lone surrogate, which no file and no request can hold.
+
+    >>> encodable("a\ud800")
+    'a?'
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def without_control_tokens(text: str) -> str:

@@ -12,7 +12,7 @@ import dspy
 from mogradjudge.agreement import MeanEstimate, plain, prediction_powered_mean
 from mogradjudge.criteria import Criterion, Group, Rubric
 from mogradjudge.data import READ_DEFAULTS, Batch, ReadOptions, load_examples
-from mogradjudge.data.conversations import transcript
+from mogradjudge.data.conversations import read_text
 from mogradjudge.data.grouping import found_groups, group_name
 from mogradjudge.errors import SetupError
 from mogradjudge.judge.cells import Cells
@@ -184,7 +184,7 @@ class TableMeans:
     def _read(self, column: str, value: object) -> object:
         if column in self._rated.rubric.image_columns:
             return read_image(value, self._folder)
-        return transcript(value) or value
+        return read_text(value)
 
     def estimates(self) -> dict[str, CriterionMean]:
         """Estimate the means over what was added."""

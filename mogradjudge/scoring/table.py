@@ -272,7 +272,7 @@ def _task(
             _copy(stream_table(source, columns, limit, whole=True), source, columns, path)
     images = judge.rubric.image_columns
     seen = survey(path, columns, limit, reading, images)
-    prefix = prefix_of(tuple(seen.schema.names), added, options.prefix)
+    prefix = prefix_of(tuple(seen.schema.names), added, options.prefix, "--prefix")
     request = _request(judge, seen, options) | {"prefix": prefix}
     inputs = judge.rubric.inputs
     return _Task(path, seen, inputs, columns, images, added, prefix, reading, request)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, replace
 from numbers import Real
+from sys import float_info
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
@@ -95,7 +97,7 @@ class Setting:
             SetupError: If it cannot; the line names the setting.
         """
         if not self._allows(value):
-            raise SetupError(f"`{self.name}` must {self._rule()}, got {value!r}.")
+            raise SetupError(f"`{self.name}` must {self._rule()}, got {reprlib.repr(value)}.")
 
     def _allows(self, value: Any) -> bool:
         if value is None:
@@ -104,6 +106,7 @@ class Setting:
             return value in self.names or bool(self.other)
         if self.kind is float:
             right = isinstance(value, Real) and not isinstance(value, bool)
+            right = right and abs(value) <= float_info.max  # an integer may be larger
         else:
             right = type(value) is self.kind
         low, high = self.low, self.high

@@ -13,6 +13,7 @@ from mogradjudge.errors import ReplyError
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.lm.images import NamedImage
 from mogradjudge.lm.media import LONGEST_EVIDENCE, LONGEST_RESULTS, for_prompt
+from mogradjudge.lm.quoting import encodable
 from mogradjudge.objectives import MetricFailed, Objective
 from mogradjudge.objectives.rubric import noise_of
 from mogradjudge.programs.candidate import Brief
@@ -117,8 +118,7 @@ def text_of(reply: object) -> str:
     """
     if not isinstance(reply, str) or not reply.strip():
         raise ReplyError("Expected a text, got an empty reply.")
-    # Half a surrogate pair cannot be sent on; a reply in JSON may hold one.
-    return reply.encode("utf-8", "replace").decode().strip()
+    return encodable(reply).strip()
 
 
 def _missed(judgement: Judgement, objective: Objective, skip_tolerance: SkipTolerance) -> bool:

@@ -39,6 +39,7 @@ _SEARCH, _STUDY, _BENCHMARK = "search.json", "study.sqlite3", "report.md"
 _SHOWN = {EVENTS, _SEARCH, _STUDY, JUDGE, _BENCHMARK}
 _READ = (RunStarted, RunResumed, SeedScored, StepEnded, ResultConfirmed, RunEnded)
 _COMPOSE_AGAIN = "Compose again."
+_OF_DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _REMEMBERED = 10_000  # files
 _DEEPEST = 6  # folders below the one that is shown
 _AT_WORK = 600  # seconds since the last change
@@ -174,6 +175,8 @@ def _read(folder: Path, path: Path) -> Entry:
         return replace(entry, agreement=_of_new_texts(path / RESULT) or entry.agreement)
     except MogradError as error:
         return replace(entry, note=str(error), damaged=True)
+    except _OF_DAMAGE:  # a value of another kind, or beyond all numbers
+        return replace(entry, note=f"{entry.file} is damaged.", damaged=True)
 
 
 @lru_cache(_REMEMBERED)
@@ -260,10 +263,10 @@ def _judge(file: Path, changed: int, size: int) -> dict[str, Any]:
     match read_json(file, _COMPOSE_AGAIN):
         case {
             "calls": int() as calls,
-            "chosen": {"mean": mean},
-            "confirmation": {"sentence": said},
+            "chosen": {"mean": float() | int() | None as mean},
+            "confirmation": {"sentence": str() as said},
         }:
-            return {"progress": f"{calls} calls", "agreement": number(mean), "note": str(said)}
+            return {"progress": f"{calls} calls", "agreement": number(mean), "note": said}
     raise SetupError(f"{file} is damaged. {_COMPOSE_AGAIN}")
 
 
@@ -276,5 +279,10 @@ def _report(path: Path) -> HTMLResponse:
         alone = {"content-security-policy": "sandbox allow-scripts"}
         return HTMLResponse((path / REPORT).read_bytes(), headers=alone)
     with TemporaryDirectory() as folder:
-        written = write_report(path, Path(folder) / REPORT)
+        try:
+            written = write_report(path, Path(folder) / REPORT)
+        except MogradError:
+            raise
+        except _OF_DAMAGE as error:
+            raise SetupError(f"A file in {path} is damaged, so it has no report.") from error
         return HTMLResponse(written.read_bytes())

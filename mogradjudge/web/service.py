@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from mogradjudge.criteria import Criterion, Rubric
+from mogradjudge.data.conversations import TURNS
 from mogradjudge.errors import InputError, SetupError
 from mogradjudge.judge.cells import RAW, Cells
 from mogradjudge.judge.inputs import Inputs, read_inputs
@@ -44,7 +45,8 @@ class Limits:
 
     ``items`` in a request, ``characters`` in an input, ``calls`` in flight and ``rpm``: calls in 60
     seconds, and ``waiting``: texts of all requests together, and requests whose body is awaited;
-    more are refused.
+    more are refused. An image may be an http(s) address only with ``image_urls``: this machine
+    might fetch it.
     """
 
     items: int = 100
@@ -52,6 +54,7 @@ class Limits:
     calls: int = 8
     waiting: int = 1000
     rpm: int | None = None
+    image_urls: bool = False
 
 
 @dataclass
@@ -162,8 +165,12 @@ class Service:
     def _row(self, item: Any, place: str) -> Inputs | HTTPException:
         if not isinstance(item, dict):
             return HTTPException(422, f"{place}A text is an object with the judge's inputs.")
+        if flags := [it for it in self.judge.rubric.inputs if isinstance(item.get(it), bool)]:
+            return HTTPException(422, f"{place}{flags[0]!r} must be no boolean.")
         try:
-            row = read_inputs(item, self.judge.rubric, local=False)  # no file of this machine
+            # No file of this machine, and nothing that only this machine can reach.
+            remote = self.limits.image_urls
+            row = read_inputs(item, self.judge.rubric, local=False, remote=remote)
         except (InputError, SetupError) as fault:
             return HTTPException(422, f"{place}{fault}")
         most = self.limits.characters
@@ -216,14 +223,19 @@ def description(judge: MultiCriteriaJudge, limits: Limits) -> dict[str, Any]:
 
 
 def _item(rubric: Rubric, limits: Limits) -> dict[str, Any]:
-    # A number is read as a text, and a list of turns as a conversation.
+    # A number is read as a text, and turns as a conversation.
+    turns = {"type": "array", "minItems": 1, "items": {"type": "object"}}
     text = {
-        "type": ["string", "number", "array"],
+        "type": ["string", "number", "array", "object"],
         "minLength": 1,
         "maxLength": limits.characters,
+        "minItems": 1,
         "items": {"type": "object"},
+        "properties": dict.fromkeys(TURNS, turns),
+        "anyOf": [{"not": {"type": "object"}}, *({"required": [key]} for key in TURNS)],
     }
-    image = {"type": "string", "format": "uri", "description": "An http(s) address or a data URI"}
+    taken = "An http(s) address or a data URI" if limits.image_urls else "A data URI"
+    image = {"type": "string", "format": "uri", "description": taken}
     kinds = {name: image if name in rubric.images else text for name in rubric.inputs}
     return {"type": "object", "properties": kinds, "required": list(kinds)}
 

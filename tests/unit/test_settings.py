@@ -61,6 +61,14 @@ def test_names_are_those_of_the_things_themselves():
     assert SETTINGS["steps"].default == resolve_steps(None, None)
 
 
+@pytest.mark.parametrize("name", [name for name, it in SETTINGS.items() if it.kind is float])
+@pytest.mark.parametrize("value", [10**400, float("inf"), float("nan")])
+def test_a_number_that_no_float_can_be_is_refused_shortly(name, value):
+    with pytest.raises(SetupError, match=name) as refused:
+        SETTINGS[name].check(value)
+    assert len(str(refused.value)) < 200
+
+
 @pytest.mark.parametrize("name", [name for name, it in SETTINGS.items() if it.low is not None])
 def test_a_number_out_of_range_is_refused_by_name(name):
     setting = SETTINGS[name]

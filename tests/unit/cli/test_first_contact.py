@@ -175,6 +175,24 @@ def test_a_rubric_without_a_right_criterion_hides_nothing_of_the_data(table, cap
     assert len(problems) == len(set(problems))
 
 
+def test_a_broken_scale_hides_no_names_of_levels_and_is_no_other_scale(table, capsys):
+    with table.open("a", newline="") as file:
+        csv.writer(file).writerows([("d", "An article", "A text", 900, "ten", 1, "")])
+    rubric = table.parent / "rubric.toml"
+    rubric.write_text(
+        'inputs = ["summary"]\n'
+        '[[criteria]]\nname = "tone"\ndefinition = "Is it kind?"\nscale = [5, 1]\n'
+        'levels = ["sole"]\nhuman = "human_tone"\n'
+        '[[criteria]]\nname = "clarity"\ndefinition = "Clear?"\nscale = "x"\n'
+        'levels = {9 = "good"}\nhuman = "clarity_1"\n'
+    )
+    assert call("check", table, "--rubric", rubric, "--json") == 2
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert any("levels" in line and "'sole'" in line for line in problems)
+    assert any("'ten'" in line for line in problems)
+    assert not any(wrong in line for line in problems for wrong in ("500", "900", "9 =", "'x' "))
+
+
 @pytest.mark.parametrize("text", ["inputs = 3", "no toml", "inputs = ['a']\ncriteria = 3"])
 def test_a_rubric_that_cannot_be_read_does_not_hide_a_missing_table(text, tmp_path, capsys):
     rubric = tmp_path / "rubric.toml"
@@ -219,6 +237,15 @@ def test_check_takes_what_decides_the_split(table, capsys):
         assert ("to confirm the result" in capsys.readouterr().out) == (not options)
     assert call(*command, "--test-share", "0.999") == 2
     assert "--test-share" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("share", ["1", "nan", "-0.2"])
+def test_a_share_that_cannot_be_is_refused_before_the_card(share, table, capsys):
+    assert call("init", table, "--yes") == 0
+    capsys.readouterr()
+    assert call("check", table, "--rubric", "rubric.toml", "--test-share", share) == 2
+    printed = capsys.readouterr()
+    assert not printed.out and "--test-share" in printed.err
 
 
 def test_check_says_what_would_stop_a_run_later(table, capsys):

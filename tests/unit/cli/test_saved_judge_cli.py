@@ -168,6 +168,8 @@ def test_the_model_is_the_judges_own_and_another_one_is_said(command, apart, ser
     error = capsys.readouterr().err
     assert MODEL in error
     assert OTHER in error
+    measures = command in ("evaluate", "calibrate", "compare")
+    assert ("`mogradjudge evaluate`" in error) is not measures
     assert used(command, apart, server) == 0
     assert MODEL in capsys.readouterr().err
 

@@ -263,7 +263,9 @@ def test_the_description_is_what_the_judge_reads():
         ({"weight": -1}, "`weight` of criterion 'fluency' must be a finite number >= 0, got -1"),
         ({"weight": float("nan")}, "got nan"),
         ({"weight": float("inf")}, "got inf"),
+        ({"weight": 10**400}, "`weight` of criterion 'fluency' must be a finite number"),
         ({"weight": True}, "got True"),
+        ({"names": 10**400}, "`names` of criterion 'fluency' must be a list, got 1000"),
         ({"weight": None}, "got None"),
     ],
 )

@@ -179,6 +179,25 @@ def test_a_data_frame_is_a_table(frame_of):
     assert draft_rubric(frame).rubric.names == ("tone",)
 
 
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pa.Table.from_pylist, list])
+def test_examples_are_read_from_a_table_in_memory(frame_of):
+    table = rows("reply,human_tone", lambda n: (text(n), score(n)))
+    rubric = draft_rubric(table).rubric
+    examples = load_examples(frame_of([*table, {"reply": "More.", "human_tone": None}]), rubric)
+    assert [example.human_tone for example in examples] == [*(score(n) for n in range(40)), None]
+    assert len(load_examples(frame_of(table), rubric, 3)) == 3
+
+
+@pytest.mark.parametrize("read", [draft_rubric, lambda it: load_examples(it, RUBRIC)])
+def test_a_thing_that_is_no_table_is_refused_shortly(read):
+    twice = pd.DataFrame([["a", "b", 3]], columns=["reply", "reply", "human_tone"])
+    for wrong, word in ((["a long text"] * 9999, "list"), ("x" * 9999, "xxx"), (twice, "'reply'")):
+        with pytest.raises(SetupError, match=word) as refused:
+            read(wrong)
+        assert len(str(refused.value)) < 300
+
+
+RUBRIC = Rubric(["reply"], [Criterion("tone", "Is it kind?")])
 LEVELS = ["bad", "poor", "fair", "good", "great"]
 WRITTEN = {
     "numbers and words": ["{0} - {1}", "{0} ({1})", "{1}", "{0}"],
@@ -251,6 +270,25 @@ def test_a_group_with_gaps_is_left_out_with_the_reason():
     draft = draft_rubric(table)
     assert draft.group is None
     assert "1 of 40 rows" in draft.roles["Ticket ID"]
+
+
+@pytest.mark.parametrize("name", ["group", "single_ratings", "n" * 1001, "lm", "class"])
+@pytest.mark.parametrize("cell", [lambda n: f"g{n // 4}", lambda n: n // 4 % 5, text])
+def test_a_column_of_any_name_hinders_no_guess(name, cell):
+    table = [{name: cell(n), "reply": text(n), "human_tone": score(n)} for n in range(40)]
+    draft = draft_rubric(table, inputs=["reply"])
+    assert "tone" in draft.rubric.names
+    if name == "group" and cell(1) == "g0":
+        assert draft.group == "group"
+    draft_rubric(table)
+
+
+def test_scores_between_the_only_two_levels_are_said():
+    def drafted(high):
+        table = [{"reply": text(n), "human_tone": n % 3 * high} for n in range(40)]
+        return draft_rubric(table).to_toml()
+
+    assert "0 or 1" in drafted(0.5) and "say" not in drafted(1)
 
 
 def test_what_is_said_is_not_guessed():

@@ -229,6 +229,11 @@ class TestScores:
         path = write(tmp_path / f"a.{kind}", [("hi", word), ("ho", "4")])
         assert read(path) == [("hi", None), ("ho", 4)]
 
+    @pytest.mark.parametrize("word", ["Not applicable", "does not apply"])
+    def test_a_cell_that_does_not_apply_is_told_the_rubrics_key(self, word, tmp_path):
+        path = write(tmp_path / "a.csv", [("hi", word), ("ho", "4")])
+        assert "`na = true`" in refused(path)
+
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_mark_that_shows_nothing_is_no_part_of_a_score(self, kind, tmp_path):
         path = write(

@@ -168,6 +168,26 @@ def test_a_table_gives_images_of_its_folder(folder, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_link_does_not_lead_out_of_a_tables_folder(kind, folder):
+    inside = folder / "inside"
+    inside.mkdir()
+    (inside / "b.png").write_bytes(png(2))
+    (inside / "link.png").symlink_to(folder / "a.png" if kind == "file" else "b.png")
+    (inside / "photos").symlink_to(folder)
+    photo = "link.png" if kind == "file" else "photos/a.png"
+    path = table(inside, ["b.png", photo])
+    for read in (
+        load_examples,
+        lambda path, rubric: survey(path, rubric.columns, None, images=rubric.image_columns),
+    ):
+        with pytest.raises(SetupError, match=r"leave.*line 3"):
+            read(path, RUBRIC)
+    (folder / "way").symlink_to(inside)  # a table may lie behind a link
+    (inside / "alias.png").symlink_to("b.png")
+    assert load_examples(table(folder / "way", ["b.png", "alias.png"]), RUBRIC)
+
+
 def test_all_that_is_wrong_with_images_is_said_at_once_by_row(folder):
     large = folder / "large.png"
     with large.open("wb") as file:

@@ -28,6 +28,7 @@ from mogradjudge.cli import cli
 from mogradjudge.data import draft_rubric, survey
 from mogradjudge.data.conversations import transcript
 from mogradjudge.errors import InputError, SetupError
+from mogradjudge.judge.inputs import read_inputs
 from mogradjudge.optimize.events import BatchJudged
 from mogradjudge.scoring.evaluate import evaluation_report
 from mogradjudge.search import search
@@ -162,6 +163,7 @@ SHOWN = "user: Where is\n  assistant: my parcel?\nassistant: In Rome."
         np.array(TURNS, dtype=object),
         [{"from": turn["role"], "value": turn["content"]} for turn in TURNS],
         [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in TURNS],
+        {"conversations": [{"from": turn["role"], "value": turn["content"]} for turn in TURNS]},
     ],
 )
 def test_a_conversation_is_read_as_a_transcript(value):
@@ -171,6 +173,54 @@ def test_a_conversation_is_read_as_a_transcript(value):
         assert judge(talk=value).tone == 4
         prompt = dspy.settings.lm.history[-1]["messages"][-1]["content"]
     assert SHOWN in prompt
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "track", "arguments": '{"n": 7}'}}
+
+
+@pytest.mark.parametrize(
+    ("turn", "line"),
+    [
+        ({"content": None, "tool_calls": [CALL]}, 'assistant: track({"n": 7})'),
+        ({"tool_calls": np.array([CALL, CALL])}, 'assistant: track({"n": 7})\n  track({"n": 7})'),
+        ({"content": "So:", "tool_calls": [CALL]}, 'assistant: So:\n  track({"n": 7})'),
+        (
+            {"content": "", "tool_calls": [{"name": "track", "arguments": {"n": 7}}]},
+            'assistant: track({"n": 7})',
+        ),
+        ({"content": "Hi", "tool_calls": None}, "assistant: Hi"),
+    ],
+)
+def test_calls_of_tools_are_words_of_a_turn(turn, line):
+    talk = [{"role": "user", "content": "Where?"}, {"role": "assistant", **turn}]
+    assert transcript(talk) == f"user: Where?\n{line}"
+
+
+@pytest.mark.parametrize("words", ["", " ", "\u200b"])
+def test_a_conversation_without_words_is_an_empty_text_at_every_door(words, tmp_path):
+    talk = [{"role": "user", "content": words}]
+    for value in (talk, json.dumps(talk), {"messages": talk}, dspy.History(messages=talk)):
+        with pytest.raises(InputError, match="'talk'"):
+            MultiCriteriaJudge(TALKS)(talk=value)
+    path = written(tmp_path / "talks.jsonl", [TURNS, talk, json.dumps(talk)])
+    for read in (load_examples, lambda path, rubric: survey(path, rubric.columns, None)):
+        with pytest.raises(SetupError, match="line 2"):
+            read(path, TALKS)
+
+
+@pytest.mark.parametrize(
+    "value", ["a\ud800", [{"role": "a\udfff", "content": "b\ud800"}], '[{"a":"\ud800"}]']
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_lone_surrogate_is_replaced_wherever_a_text_is_read(value, as_json, tmp_path):
+    value = json.dumps(value) if as_json and not isinstance(value, str) else value
+    path = tmp_path / "talks.jsonl"
+    row = {"talk": value, "human_tone": 3, "group": "g\ud800", "note": "n\ud800"}
+    path.write_text(json.dumps(row))
+    rubric = Rubric(["talk"], [Criterion("tone", "Is it kind?", comment="note")], group="group")
+    (example,) = load_examples(path, rubric)
+    read = [example.talk, example.group, example.note, read_inputs({"talk": value}, TALKS)["talk"]]
+    assert all("?" in text and text.encode() for text in read)
 
 
 def test_the_fields_of_a_history_are_its_turns():

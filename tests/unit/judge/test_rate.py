@@ -94,6 +94,23 @@ def test_a_table_without_an_input_is_refused_with_its_name():
         rate({"text": ["Yes."]})
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("name", ["text", "id"])
+@pytest.mark.parametrize("make", ["pandas", "arrow"])
+def test_two_columns_of_one_name_are_refused_with_it(make, name, awaited):
+    columns = ["text", "id", name]
+    table = pd.DataFrame([["Yes.", 1, "No."]], columns=columns)
+    if make == "arrow":
+        table = pa.Table.from_arrays([pa.array(["Yes."])] * 3, columns)
+    with pytest.raises(SetupError, match=f"'{name}'"):
+        rate(table, awaited=awaited)
+
+
+def test_a_name_that_stays_in_use_is_said_with_the_argument_of_the_door():
+    with pytest.raises(SetupError, match=r"'judge_tone'.*`prefix`"):
+        rate([{"text": "Yes.", "tone": 1, "judge_tone": 2}])
+
+
 def test_a_column_of_a_scores_name_gets_a_prefix():
     scored, _ = rate([{"text": "Yes.", "tone": 1}])
     assert (scored[0]["tone"], scored[0]["judge_tone"]) == (1, 4)

@@ -1,5 +1,6 @@
 """Two judges on the same texts, and the texts on which a judge differs from people."""
 
+import json
 from dataclasses import replace
 
 import dspy
@@ -14,7 +15,7 @@ from mogradjudge.cli.paired import print_paired
 from mogradjudge.lm.ledger import Ledger
 from mogradjudge.programs.judged_text import JudgedText
 from mogradjudge.report.compare_page import write_comparison
-from mogradjudge.scoring.differing import differing
+from mogradjudge.scoring.differing import differing, write_differing
 from mogradjudge.scoring.evaluate import evaluate
 from mogradjudge.scoring.paired import paired
 from tests.engines import FunctionEngine, fake_lm, in_chat
@@ -141,3 +142,16 @@ def test_a_judges_reason_stands_beside_its_score_and_unread_replies_come_last():
     first, *_, last = differing(found.texts, rubric.names, found.inputs)
     assert first.reason == "it stumbles" and first.inputs["output"]
     assert last.judge is None and last.unscored and last.inputs["output"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_halves_of_characters_in_texts_and_reasons_can_be_written(kind, tmp_path):
+    rubric = toy_rubric("fluency")
+    talk = json.dumps([{"role": "user", "content": "a\ud800"}])
+    engine = FunctionEngine(lambda _: in_chat({"rationale": "so\ud800", "fluency": 1}))
+    examples = [example.copy(output=talk) for example in toy_examples(rubric, 4)]
+    with dspy.context(lm=fake_lm(engine)):
+        found = evaluate(MultiCriteriaJudge(rubric, rationale=True), examples, Ledger(), 1)
+    rows = differing(found.texts, rubric.names, found.inputs)
+    write_differing(tmp_path / f"rows.{kind}", rows)
+    assert rows[0].reason == "so?" and rows[0].inputs["output"] == "user: a?"

@@ -201,6 +201,36 @@ def test_a_strange_search_hides_no_other(folder, result):
     assert "bench" in text and "search" in text
 
 
+WRONG = {
+    "mean": ({"chosen": {"mean": "0.5"}}, "damaged"),
+    "no number": ({"chosen": {"mean": 10**400}}, "damaged"),
+    "sentence": ({"confirmation": {"sentence": ["Confirmed."]}}, "damaged"),
+    "calls": ({"calls": "1"}, "damaged"),
+    "sections": ({"sections": [1]}, "composed"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_value_of_a_wrong_kind_is_a_line_and_its_report_is_refused(kind, folder):
+    wrong, word = WRONG[kind]
+    point = {"calls": 1, "layout": "combined", "agreement": {}, "mean": 0.25}
+    said = {"verdict": "confirmed", "sentence": "Confirmed."}
+    composed = {"front": [], "chosen": point, "sections": {}, "confirmation": said, "calls": 1}
+    save_judge(MultiCriteriaJudge(RUBRIC), folder / "composed")
+    (folder / "composed" / "compose.json").write_text(json.dumps(composed | wrong))
+    web = let_in(folder)
+    rows = web.get("/rows")
+    assert rows.status_code == 200 and "bench" in rows.text and word in rows.text
+    assert web.get("/report?composed").status_code in (200, 422)
+
+
+def test_a_search_with_a_number_beyond_all_is_a_damaged_line(folder):
+    best = {"best": {"agreement": {"mean": 10**400}}, "trials": [{}]}
+    (folder / "search" / "search.json").write_text(json.dumps(best))
+    rows = let_in(folder).get("/rows")
+    assert rows.status_code == 200 and "damaged" in rows.text and "bench" in rows.text
+
+
 def test_an_empty_folder_says_so_and_a_missing_one_is_refused(tmp_path):
     assert "yet" in let_in(tmp_path).get("/").text
     with pytest.raises(SetupError, match="none"):

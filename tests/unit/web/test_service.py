@@ -334,11 +334,43 @@ def test_an_image_is_sent_on_but_no_file_of_this_machine_is_read(tmp_path):
         assert (answer.status_code, engine.requests) == (422, [])
         assert "photo" in answer.json()["error"]
     assert web.post("/rate", json={"photo": PNG}).json()["tone"] == 4
-    assert web.post("/rate", json={"photo": "https://example.org/a.png"}).json()["tone"] == 4
-    assert len(engine.requests) == 2
+    assert len(engine.requests) == 1
     assert all("image" in [part.type for part in it.messages[0].parts] for it in engine.requests)
     item = web.get("/openapi.json").json()["paths"]["/rate"]["post"]["requestBody"]
-    assert "maxLength" not in json.dumps(item["content"]["application/json"]["schema"]["oneOf"][0])
+    schema = json.dumps(item["content"]["application/json"]["schema"]["oneOf"][0])
+    assert "maxLength" not in schema and "address" not in schema
+
+
+@pytest.mark.parametrize("address", ["http://169.254.169.254/a.png", "HTTPS://example.org/a.png"])
+@pytest.mark.parametrize("allowed", [False, True])
+def test_addresses_of_images_are_taken_only_if_they_are_allowed(address, allowed):
+    engine = FunctionEngine(lambda _: in_chat({"tone": 4}))
+    with dspy.context(lm=fake_lm(engine)):
+        answering = Service(MultiCriteriaJudge(IMAGES), Limits(image_urls=allowed))
+    web = TestClient(application(answering.routes, "127.0.0.1", None), "http://127.0.0.1")
+    answer = web.post("/rate", json=[{"photo": address}])
+    assert (answer.status_code, len(engine.requests)) == ((200, 1) if allowed else (422, 0))
+    assert "path" not in answer.text
+    assert ("address" in web.get("/openapi.json").text) is allowed
+    assert "path" not in web.post("/rate", json={"photo": 3}).json()["error"]
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_boolean_is_no_text(flag):
+    assert client().post("/rate", json={"reply": flag}).status_code == 422
+    rows = client().post("/rate", json=[{"reply": flag}, {"reply": 3}]).json()
+    assert [row["tone"] for row in rows] == [None, 4] and "reply" in rows[0]["tone_unscored"]
+
+
+@pytest.mark.parametrize("key", ["messages", "conversations"])
+def test_what_the_description_allows_of_conversations_is_taken(key):
+    web = client()
+    turns = [{"role": "user", "content": "Hi"}]
+    assert web.post("/rate", json={"reply": {key: turns}}).json()["tone"] == 4
+    rate = web.get("/openapi.json").json()["paths"]["/rate"]["post"]["requestBody"]
+    (reply,) = rate["content"]["application/json"]["schema"]["oneOf"][0]["properties"].values()
+    assert set(reply["type"]) == {"string", "number", "array", "object"}
+    assert {"required": [key]} in reply["anyOf"] and reply["properties"][key]["type"] == "array"
 
 
 def test_a_host_that_is_none_is_told_by_its_option(monkeypatch):
