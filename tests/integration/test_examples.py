@@ -224,6 +224,7 @@ def test_each_script_says_how_to_run_it_and_what_it_costs():
         assert "Calls: " in said
 
 
+@pytest.mark.slow
 def test_a_script_is_a_command():
     done = subprocess.run(
         [sys.executable, script_of("04"), "--help"],
@@ -236,6 +237,7 @@ def test_a_script_is_a_command():
     assert "Read a run's folder." in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_is_read_in_pandas(run, compiled, server):
     compiled(steps=4)
     server.reset()
@@ -355,6 +357,7 @@ def test_a_folder_that_is_no_runs_is_refused_in_a_line(tmp_path):
     assert "has no events.jsonl" in done.output
 
 
+@pytest.mark.slow
 def test_events_of_an_unknown_kind_and_a_line_half_written_are_no_matter(run, compiled):
     compiled(steps=1)
     before, events = run("04", "support-run"), Path("support-run/events.jsonl")
@@ -441,6 +444,7 @@ def test_a_question_finds_its_passage(question, passage):
     assert script["PASSAGES"][passage] in script["found"](question, count=3)
 
 
+@pytest.mark.slow
 def test_another_models_replies_are_scored_and_both_bills_shown(run, compiled, server, world):
     compiled(steps=1)
     server.reset()

@@ -80,6 +80,7 @@ def text_of(response):
     return response.message.text
 
 
+@pytest.mark.slow
 def test_import_loads_no_optional_library():
     code = (
         "import sys, mogradjudge.lm.local; "

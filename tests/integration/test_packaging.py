@@ -79,6 +79,7 @@ def metadata_of(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -88,6 +89,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {f"mogradjudge/{name}" for name in data} <= names
 
 
+@pytest.mark.slow
 def test_the_sdist_builds_into_the_same_wheel(built, tmp_path):
     wheel, sdist = built
     with tarfile.open(sdist) as archive:
@@ -193,6 +195,7 @@ def test_what_is_not_declared_is_required_by_what_is(name):
     assert name in plain
 
 
+@pytest.mark.slow
 def test_the_version_is_written_in_one_place(capsys):
     assert mogradjudge.__version__ == importlib.metadata.version("mogradjudge")
     with pytest.raises(SystemExit) as stop:

@@ -59,6 +59,7 @@ def states(queue: Queue) -> list[tuple[str, str]]:
     return [(each.user_attrs["task"], each.state.name) for each in queue.trials()]
 
 
+@pytest.mark.slow
 def test_each_task_is_done_once_by_many_workers(url, name, tmp_path):
     tasks = [Task(str(number), {"x": float(number)}) for number in range(12)]
 

@@ -83,6 +83,7 @@ def test_ledgers_are_added_up_by_criteria():
     assert summed([other, unpriced]) == (LedgerRow("judge", ("b",), 2, 1, 1, 10, 1, None),)
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_refused_at_once():
     with pytest.raises(SetupError, match=r"cannot connect: .*refused"), joined("127.0.0.1:9"):
         pass

@@ -207,6 +207,7 @@ def parsed(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_only_two_modules_go_behind_dspys_doors():
     strays = {
         name: names

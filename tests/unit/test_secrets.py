@@ -217,6 +217,7 @@ def rating(system: str, user: str) -> str:
     return "[[ ## fluency ## ]]\n3" if role_of(system) == "judge" else reply(system, user)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_else_in_the_environment")
 def test_a_run_of_any_program_leaves_no_key(tmp_path):
     examples = toy_examples(RUBRIC, 12)
@@ -248,6 +249,7 @@ def test_a_program_with_an_lm_that_cannot_be_saved_is_saved_without_it(tmp_path)
     assert all(each.lm is program.last.lm for each in found.program.predictors())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_else_in_the_environment")
 @pytest.mark.parametrize("pinned", [False, True])
 def test_reasons_in_python_hold_no_key(pinned):
@@ -261,6 +263,7 @@ def test_reasons_in_python_hold_no_key(pinned):
     assert leaks(repr(reading)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_else_in_the_environment")
 def test_a_skipped_question_holds_no_key():
     told = []
@@ -303,6 +306,7 @@ def telling(system: str, user: str) -> str:
     return f"I was sent {told}" if "Text 1:" in user else reply(system, user)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_else_in_the_environment")
 @pytest.mark.parametrize("headers", [{}, {"X-Api-Key": HEADER}], ids=["lm15", "litellm"])
 def test_a_reply_that_tells_what_it_was_sent_is_kept_without_it(headers, tmp_path):
@@ -330,6 +334,7 @@ def test_a_reply_that_tells_what_it_was_sent_is_kept_without_it(headers, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_a_reply_that_a_command_gets_is_kept_without_keys(work, capfd):
     world = telling
     with serving(world=world) as server:

@@ -30,6 +30,7 @@ def rho_by_hand(human: Sequence[float], judge: Sequence[float]) -> float:
     return shared / math.sqrt(sum((a - mean) ** 2 for a in x) * sum((b - mean) ** 2 for b in y))
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_rho_is_scipys_wherever_scipy_has_one(pairs):
     human, judge = [a for a, _ in pairs], [b for _, b in pairs]

@@ -39,6 +39,7 @@ def comparisons(rhos, documents, simulations, **how):
         yield compare(*table, groups, TestOptions(flips=999, seed=seed, **how))
 
 
+@pytest.mark.slow
 def test_a_true_null_is_rejected_as_often_as_promised():
     found = list(comparisons((0.305, 0.305), 20, 400))
     assert 0.02 <= np.mean([each.p_value <= 0.05 for each in found]) <= 0.08
@@ -47,12 +48,14 @@ def test_a_true_null_is_rejected_as_often_as_promised():
     assert abs(truth) < 0.01 and 0.92 <= inside <= 0.98
 
 
+@pytest.mark.slow
 def test_a_true_null_of_pooled_correlations_too():
     found = list(comparisons((0.305, 0.305), 20, 100, level="pooled"))
     assert 0.01 <= np.mean([each.p_value <= 0.05 for each in found]) <= 0.09
     assert 0.90 <= np.mean([each.low <= 0 <= each.high for each in found]) <= 0.99
 
 
+@pytest.mark.slow
 def test_the_power_is_that_of_the_published_table():
     found = list(comparisons((0.305, 0.22), 100, 200))
     assert 0.80 <= np.mean([each.p_value <= 0.05 for each in found]) <= 0.97
@@ -62,6 +65,7 @@ def test_the_power_is_that_of_the_published_table():
     assert 0.90 <= np.mean([each.low <= truth <= each.high for each in found]) <= 0.99
 
 
+@pytest.mark.slow
 def test_a_bootstrap_interval_of_many_documents_holds_the_truth():
     drawn, rng, groups = (
         simulated((0.305, 0.22)),
@@ -88,6 +92,7 @@ def test_a_bootstrap_interval_of_few_documents_holds_the_truth_too(level):
     assert 0.92 <= np.mean(inside) <= 0.98
 
 
+@pytest.mark.slow
 def test_judges_that_are_nearly_constant_are_not_found_different_too_often():
     rng, groups, rejected = np.random.default_rng(0), np.repeat(range(8), 16), []
     for _ in range(200):

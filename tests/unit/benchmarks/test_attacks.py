@@ -75,6 +75,7 @@ def run(out, server, *more):
     return CliRunner().invoke(main, [*words, "--out", str(out), *more])
 
 
+@pytest.mark.slow
 def test_the_command_measures_the_bundled_replies_once(tmp_path):
     with serving() as server:
         done = run(tmp_path, server)

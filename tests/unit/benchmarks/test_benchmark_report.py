@@ -159,6 +159,7 @@ def test_equal_cells_give_equal_files(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_every_picture_is_there_and_says_no_date(tmp_path):
     text = write_report(folder_of(tmp_path / "x", some_cells())).read_text("utf-8")
     linked = re.findall(r"\]\(([\w-]+\.svg)\)", text)
@@ -169,6 +170,7 @@ def test_every_picture_is_there_and_says_no_date(tmp_path):
         assert "<dc:date>" not in picture
 
 
+@pytest.mark.slow
 def test_two_settings_stand_apart_and_side_by_side(tmp_path):
     cells = [*some_cells("one/model"), *some_cells("other/model")]
     text = write_report(folder_of(tmp_path / "x", cells)).read_text("utf-8")
@@ -179,6 +181,7 @@ def test_two_settings_stand_apart_and_side_by_side(tmp_path):
     assert swapped.count("other/model") == 3
 
 
+@pytest.mark.slow
 def test_the_parts_of_interference_are_told(tmp_path):
     text = write_report(folder_of(tmp_path / "x", interference_cells())).read_text("utf-8")
     for effect in ("crowding", "transfer", "one call for all", "length"):
@@ -531,6 +534,7 @@ def test_the_words_of_first_views_are_explained_once_and_folded():
         assert word in words
 
 
+@pytest.mark.slow
 def test_an_effect_of_one_setting_is_not_set_beside_itself(tmp_path):
     one = write_report(folder_of(tmp_path / "x", some_cells())).read_text("utf-8")
     assert "## Models" not in one
@@ -549,6 +553,7 @@ def test_a_planted_world_says_what_was_planted_beside_what_was_found(capsys):
     assert "lanted" not in Section("D", [], [], finding=found()).markdown()
 
 
+@pytest.mark.slow
 def test_what_was_cut_short_is_told_first(tmp_path):
     folder = folder_of(tmp_path / "x", some_cells())
     (folder / "unfinished.json").write_text('{"modes": "modes: 6 of 9 cells"}', "utf-8")

@@ -366,6 +366,7 @@ def test_an_embedding_model_that_fails_is_named_in_one_line(tmp_path, monkeypatc
     assert "\nError: --embedding-lm some/model" in result.output
 
 
+@pytest.mark.slow
 def test_real_units_test_each_rater_where_there_are_some(tmp_path, monkeypatch):
     units = (
         RealUnit(unit="Mind it.", arm="S", labels=(("fluency",),) * 2, actionable=(True, True)),
@@ -425,6 +426,7 @@ def test_the_command_prints_claims_and_keeps_its_cells(tmp_path):
     assert summarize(read_cells(tmp_path)).criteria == ("coherence", "fluency")
 
 
+@pytest.mark.slow
 def test_a_coach_reads_a_batch_as_a_whole_where_people_and_judge_differ(tmp_path):
     setting = measured_in(tmp_path, PlantedWorld(dilution=0.4), pool="batch", batch_size=3, steps=1)
     for cell in parts(setting, STEP):

@@ -148,6 +148,7 @@ def test_the_order_of_the_units_does_not_matter(rated, rng):
     assert measure(shuffled, K4) == measure(rated, K4)  # all sums are exact
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(rated_units.filter(any), min_size=1, max_size=4))
 def test_a_concatenation_has_the_mean_of_the_shares_and_the_sum_of_the_yields(parts):

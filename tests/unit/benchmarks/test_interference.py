@@ -240,6 +240,7 @@ class TestCommand:
         assert len(read_cells(tmp_path)) == cells
         assert "1 of 5 sets of instructions" in first.output
 
+    @pytest.mark.slow
     def test_instructions_may_be_given(self, tmp_path, setting):
         judge = judges(setting, FULL, 0)["J1"]
         judge.save(tmp_path / "judge.json")
@@ -480,6 +481,7 @@ def test_given_instructions_have_no_luck(measured):
     assert of_one.best + sum(of_one.parts.values()) == pytest.approx(of_one.joint, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_instructions_of_another_kind_are_refused_before_they_are_paid(tmp_path):
     setting = smoke_setting(tmp_path, seeds=(0,))
     arguments = ["--smoke", "--seeds", "1", "--repeats", "1", "--arms", "core"]

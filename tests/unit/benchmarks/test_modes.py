@@ -61,6 +61,7 @@ def cells(tmp_path_factory):
     return measured(setting, "SSS", "CCC", plan=Plan(steps=2, gate="none"))
 
 
+@pytest.mark.slow
 def test_a_cell_for_each_run_and_each_seed_prompt(cells):
     keys = [(cell.key.get("mode"), cell.key.get("seed", cell.key.get("repeat"))) for cell in cells]
     assert keys == [
@@ -73,6 +74,7 @@ def test_a_cell_for_each_run_and_each_seed_prompt(cells):
     assert set(run["sections"]) == {"coherence", "fluency"}
 
 
+@pytest.mark.slow
 def test_every_call_is_booked_and_none_is_sent_twice(tmp_path):
     lm = planted_lm(PlantedWorld())
     for _ in range(2):
@@ -105,6 +107,7 @@ def test_the_prompt_for_one_criterion_is_that_of_a_separate_judge(tmp_path):
     assert formatted[0] == formatted[1]
 
 
+@pytest.mark.slow
 def test_a_run_that_the_cap_cut_short_is_no_cell_and_goes_on(tmp_path):
     short, whole = tmp_path / "short", tmp_path / "whole"
     setting = setting_in(short, max_calls=45)
@@ -250,6 +253,7 @@ def test_edits_are_read_from_events_and_told_twice_count_once():
     assert [[each["text"] for each in edit["gradients"]] for edit in edits] == [["a"], ["b"], ["c"]]
 
 
+@pytest.mark.slow
 def test_a_rater_rates_each_rewritten_section_of_a_run_once(tmp_path):
     asked = []
 
@@ -457,6 +461,7 @@ def test_the_cost_benchmark_fails_where_calls_are_not_as_the_formula(critics, st
     assert ("CCC" in done.stderr) == bool(status)
 
 
+@pytest.mark.slow
 def test_the_cost_benchmark_times_what_the_package_does_on_import(monkeypatch):
     monkeypatch.setattr(cost, "IMPORT_RUNS", 1)
     sent: list[str] = []

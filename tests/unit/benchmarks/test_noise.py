@@ -24,6 +24,7 @@ def cells(tmp_path_factory):
     return setting.cells
 
 
+@pytest.mark.slow
 def test_a_row_per_layout_and_criterion_and_the_mean(cells):
     found = noise.summarize(cells)
     assert {(row.layout, row.criterion) for row in found.rows} == {

@@ -63,6 +63,7 @@ def test_as_many_calls_as_are_told_are_sent_or_some_fewer(setting, measure):
     assert counted.used["it"].dollars is None  # nobody knows what a planted world costs
 
 
+@pytest.mark.slow
 def test_what_is_measured_costs_nothing_and_what_two_need_is_paid_once(setting):
     counted = Estimate()
     estimated("first", noise.measure, setting, counted)
@@ -132,6 +133,7 @@ def test_a_price_is_confirmed_on_a_terminal_only(monkeypatch, terminal, yes, ans
     assert agreed(Estimate({"noise": Used(1)}), yes=yes) is expected
 
 
+@pytest.mark.slow
 def test_what_a_cap_has_cut_short_is_summed_up_in_part(tmp_path):
     arguments = ["noise", "--smoke", "--out", str(tmp_path)]
     run = CliRunner().invoke(main, [*arguments, "--max-calls", "130"])

@@ -31,6 +31,7 @@ def test_means_are_held_by_document_and_not_by_text():
     assert row.widths[1] < row.widths[0]
 
 
+@pytest.mark.slow
 def test_five_runs_tell_of_others_and_one_of_itself_alone():
     one, five = over_runs(human_scores(60)[:, :6], 100, (1, 5), (40,), (0.15,))
     assert one.claimed == 0.0
@@ -39,6 +40,7 @@ def test_five_runs_tell_of_others_and_one_of_itself_alone():
     assert five.claimed == five.rejected < 0.1
 
 
+@pytest.mark.slow
 def test_a_bootstrap_is_many_times_as_fast_as_scipys():
     assert measure_speed(5000, 100).ratio > 15  # hundreds where nothing else runs
 
@@ -61,6 +63,7 @@ def test_made_human_scores_have_the_margins_of_summeval_coherence():
     assert np.mean(human == 5) == pytest.approx(0.07, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_taste_for_systems_deceives_the_tests_over_documents_only():
     drawn = world(human_scores(150), (0.305, 0.305), Errors(system=0.18))
     rejected = {row.test: row.rejected for row in simulate(drawn, 50, 40)}

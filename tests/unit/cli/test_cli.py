@@ -120,6 +120,7 @@ def test_compile_leaves_judge_result_and_events(mode, table, server, tmp_path, c
     assert Rubric.from_toml(out / "rubric.toml") == RUBRIC
 
 
+@pytest.mark.slow
 def test_partitions_are_given_by_their_text(table, server, tmp_path, capsys):
     out, partition = tmp_path / "run", "coherence | fluency"
     words = ("--mode", f"S > {partition} > {partition}", "--layout", "fluency | coherence")
@@ -135,6 +136,7 @@ def test_partitions_are_given_by_their_text(table, server, tmp_path, capsys):
     assert not server.calls
 
 
+@pytest.mark.slow
 def test_calls_in_the_result_are_those_at_the_server(table, server, tmp_path):
     server.reset()
     out = tmp_path / "run"
@@ -155,6 +157,7 @@ def test_the_same_run_again_costs_nothing(table, server, compiled, capsys):
     assert kept == [(compiled / name).read_bytes() for name in ("judge.json", "result.json")]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_is_taken_up(table, server, made_once, tmp_path):
     whole, out = made_once, tmp_path / "cut"
     assert call(*compile_words(table, server, out, "--max-calls", 60)) == 0  # one was scored
@@ -195,6 +198,7 @@ def test_compile_says_first_what_it_may_cost_and_last_what_changed(table, server
     assert "--max-calls" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_report_without_figures_says_what_draws_them(
     table, server, tmp_path, capsys, monkeypatch
 ):
@@ -213,6 +217,7 @@ def test_a_report_without_figures_says_what_draws_them(
     assert "matplotlib" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_more_steps_begin_as_a_run_does(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out, "--steps", 1)) == 0
@@ -226,6 +231,7 @@ def test_more_steps_begin_as_a_run_does(table, server, tmp_path, capsys):
     assert before + most >= read(out / "result.json")["calls"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "more", "status"), [("n", (), 130), ("", (), 0), ("n", ("--yes",), 0)]
 )
@@ -244,6 +250,7 @@ def test_compile_asks_on_a_terminal_alone(
     assert bool(server.calls) == (status == 0)
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_fails_no_run(table, server, compiled, capsys):
     (compiled / "report.html").mkdir()
     words = compile_words(table, server, compiled)
@@ -252,6 +259,7 @@ def test_a_report_that_cannot_be_written_fails_no_run(table, server, compiled, c
     assert "report.html" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_goes_on_to_more_steps_and_not_to_fewer(table, server, tmp_path):
     whole, out = tmp_path / "whole", tmp_path / "run"
     assert call(*compile_words(table, server, whole, "--seed", 2)) == 0
@@ -305,6 +313,7 @@ def test_a_run_that_scored_no_rewrite_has_a_status_of_its_own_and_names_the_cap(
     ).replace("total_", "")
 
 
+@pytest.mark.slow
 def test_a_cap_after_a_scored_rewrite_is_named_too(table, server, tmp_path, capsys):
     assert call(*compile_words(table, server, tmp_path / "run", "--max-calls", 60)) == 0
     last = capsys.readouterr().err.splitlines()[-1]
@@ -320,6 +329,7 @@ def unchanging(system, user):
     return fields({"new_instructions": json.dumps(kept)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ["more", "status"], [([], 3), (["--target", -1], 0)], ids=["steps", "target"]
 )
@@ -333,6 +343,7 @@ def test_a_run_whose_editor_changes_nothing_fails_unless_no_change_was_needed(
     assert ("No rewrite was scored" in said.err) is (status == 3)
 
 
+@pytest.mark.slow
 def test_a_demo_without_a_scored_rewrite_is_a_success(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with serving(world=unchanging) as server:
@@ -342,6 +353,7 @@ def test_a_demo_without_a_scored_rewrite_is_a_success(tmp_path, monkeypatch, cap
     assert "No rewrite was scored" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
@@ -351,6 +363,7 @@ def test_held_out_texts_are_scored_at_both_ends(table, server, tmp_path):
     assert test["final"]["mean"] > test["seed"]["mean"]
 
 
+@pytest.mark.slow
 def test_held_out_texts_are_booked_and_capped_like_all_others(table, server, tmp_path):
     out = tmp_path / "whole"
     server.reset()
@@ -364,6 +377,7 @@ def test_held_out_texts_are_booked_and_capped_like_all_others(table, server, tmp
     assert read(tmp_path / "cut" / "result.json")["test"] is None
 
 
+@pytest.mark.slow
 def test_settings_can_be_mended_while_nothing_is_paid(table, tmp_path, server, capsys):
     out = tmp_path / "run"
     wrong = [
@@ -387,6 +401,7 @@ def judge(tmp_path):
     return tmp_path / "judge.json"
 
 
+@pytest.mark.slow
 def test_score_writes_a_row_per_text_in_order(table, judge, server, tmp_path, capsys):
     for name in ("scores.parquet", "scores.csv", "scores.jsonl"):
         words = ["score", judge, table, *lm(server), "--out", tmp_path / name]
@@ -615,6 +630,7 @@ def test_what_cannot_be_held_or_written_is_refused_before_any_call(
     assert said in capsys.readouterr().err and not server.calls
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_compared_with_an_earlier_one(table, judge, server, tmp_path, capsys):
     def evaluated(*more):
         assert call(*evaluate_words(table, judge, server, "--json", *more)) == 0
@@ -635,6 +651,7 @@ def test_an_evaluation_is_compared_with_an_earlier_one(table, judge, server, tmp
     assert call(*evaluate_words(table, judge, server, "--against", last)) == 2
 
 
+@pytest.mark.slow
 def test_two_judges_are_compared_on_the_same_texts(
     table, judge, server, compiled, tmp_path, capsys
 ):
@@ -653,6 +670,7 @@ def test_two_judges_are_compared_on_the_same_texts(
     assert "<ins> BIAS=" in page and "Text 1:" in page
 
 
+@pytest.mark.slow
 def test_judges_are_compared_on_texts_that_neither_run_has_read(
     table, judge, server, tmp_path, capsys
 ):
@@ -709,6 +727,7 @@ def test_evaluate_gives_no_interval_over_a_few_documents_and_says_why(table, jud
     assert report["notes"][0] in printed.out + printed.err
 
 
+@pytest.mark.slow
 def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path, capsys):
     out = tmp_path / "run"
     assert call(*compile_words(table, server, out, "--test-share", 0.3)) == 0
@@ -727,6 +746,7 @@ def test_evaluate_counts_the_texts_that_the_run_has_read(table, server, tmp_path
     assert f"{unread} of 24 texts" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_evaluate_measures_as_the_run_did_unless_it_is_told_otherwise(
     table, server, tmp_path, capsys
 ):
@@ -752,6 +772,7 @@ def test_evaluate_names_no_others_where_all_texts_were_read(table, server, compi
     assert "--held-out" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0])
 def test_evaluate_takes_the_held_out_texts(share, table, server, tmp_path, capsys):
     out, other = tmp_path / "run", tmp_path / "more.jsonl"
@@ -1118,6 +1139,7 @@ def test_a_judge_of_recorded_replies_asks_for_a_model(command, table, tmp_path, 
     assert "--lm" in line and "recorded" in line
 
 
+@pytest.mark.slow
 def test_show_prints_instructions_and_the_prompt_of_a_text_of_the_run(
     table, server, tmp_path, capsys
 ):

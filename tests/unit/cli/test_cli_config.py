@@ -58,6 +58,7 @@ BUDGETS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     configs(),
     settings_of_judges(),
@@ -216,6 +217,7 @@ def run(name: str, table, *words: object) -> int:
     return int(stop.value.code or 0)
 
 
+@pytest.mark.slow
 def test_compile_runs_what_the_file_says(table, server, tmp_path, config, capsys):
     best = MOGradConfig(
         MODES["SCC"],

@@ -61,6 +61,7 @@ def test_a_completion_imports_nothing_slow(typed):
     assert found & SLOW == set()
 
 
+@pytest.mark.slow
 def test_the_package_imports_what_is_asked_for():
     assert "dspy" not in modules("import mogradjudge")
     for code in (

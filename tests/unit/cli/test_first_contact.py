@@ -105,6 +105,7 @@ def test_a_rubric_that_is_there_is_kept_and_off_a_terminal_yes_is_needed(table, 
     assert call("init", table, "--yes", "--force") == 0
 
 
+@pytest.mark.slow
 def test_each_column_is_said_what_it_is_taken_for(table, capsys):
     assert call("init", table, "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out)["columns"].keys() == {*COLUMNS}
@@ -309,6 +310,7 @@ def test_what_columns_are_taken_for_stands_before_the_questions(of_raters, monke
     assert [it.comment for it in rubric.criteria] == [None, "Comment Anna"]
 
 
+@pytest.mark.slow
 def test_an_answer_keeps_the_raters_names_and_json_is_one_document(of_raters, monkeypatch, capsys):
     answers = ["", "calm=Tone (Anna),Tone (Ben)"]
     monkeypatch.setattr("sys.stdin", Terminal("\n".join([*answers, *[""] * 9])))

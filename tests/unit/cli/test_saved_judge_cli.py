@@ -36,6 +36,7 @@ def calibrated(saved, server, *more):
     return call("calibrate", *words, *more)
 
 
+@pytest.mark.slow
 def test_scores_of_the_new_judge_are_mapped_and_with_raw_they_are_not(saved, server, capsys):
     assert calibrated(saved, server, "--json") == 0
     printed = json.loads(capsys.readouterr().out)["calibration"]
@@ -57,6 +58,7 @@ def test_scores_of_the_new_judge_are_mapped_and_with_raw_they_are_not(saved, ser
         assert mapped[column].to_pylist() == raw[name].to_pylist()
 
 
+@pytest.mark.slow
 def test_evaluate_shows_both_errors(saved, server, capsys):
     assert calibrated(saved, server) == 0
     assert "MAE mapped" in capsys.readouterr().out
@@ -104,6 +106,7 @@ def composed(apart, server, *more):
     return call(*words, "--limit", 12, "--confirm", "off", *more)
 
 
+@pytest.mark.slow
 def test_judges_of_single_criteria_become_one_that_other_commands_take(apart, server, capsys):
     unseen = toy_examples(RUBRIC, 60)[50:]
     Parts.of({"training": unseen[:4], "test": unseen[4:]}).write_to(apart / RUBRIC.names[0])
@@ -130,6 +133,7 @@ def test_nothing_is_confirmed_on_texts_that_a_run_has_read(apart, server, capsys
     assert "3 of these texts" in capsys.readouterr().err and not server.calls
 
 
+@pytest.mark.slow
 def test_a_composition_is_resumed_by_the_same_command(apart, server, capsys):
     assert composed(apart, server, "--max-calls", 20) == 1
     assert "--max-calls" in capsys.readouterr().err

@@ -132,6 +132,7 @@ def test_off_a_terminal_there_is_one_line_for_each_trial(whole):
     assert "best so far: trial" in lines[-1] and f"of {TRIALS} trials done" in lines[-1]
 
 
+@pytest.mark.slow
 def test_the_command_that_it_ends_with_compiles_the_best(whole, tmp_path, monkeypatch):
     out, done = whole
     _, *words = shlex.split(done.out.splitlines()[-1])
@@ -195,6 +196,7 @@ def test_without_matplotlib_one_line_says_how_to_get_pictures(whole, table, serv
     assert again.err.count("matplotlib is missing") == 1
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_and_pay_for_no_old_one(whole, table, server, tmp_path):
     out = tmp_path / "search"
     shutil.copytree(whole[0], out)
@@ -255,6 +257,7 @@ def test_a_spent_budget_is_no_failure_and_says_how_to_go_on(table, server, tmp_p
     assert server.calls.total() == read(out / "search.json")["spent"]["calls"]
 
 
+@pytest.mark.slow
 def test_several_values_have_a_front(table, server, tmp_path):
     words = ["--values", "agreement,calls_per_text", "--sampler", "random"]
     done = call(*words_for(table, server, tmp_path / "search", *words, "--trials", 2))

@@ -50,10 +50,12 @@ def test_what_rounds_to_zero_has_no_sign(value, digits):
 def test_what_cannot_be_tested_is_said_once_without_a_table_of_dashes(capsys):
     reason = "2 documents have a value, and a test needs 3"
     claims = {name: untestable(name, reason) for name in ("mean", "tone")}
-    print_claims(claims, "Best minus initial")
+    print_claims(claims, "Best minus initial", {})
     (line,) = capsys.readouterr().out.splitlines()
     assert reason in line
-    print_claims({**claims, "mean": claim("mean", cluster_test([0.1] * 9))}, "Best minus initial")
+    print_claims(
+        {**claims, "mean": claim("mean", cluster_test([0.1] * 9))}, "Best minus initial", {}
+    )
     row = next(row for row in capsys.readouterr().out.splitlines() if "tone" in row)
     assert " 0 " not in row
 
@@ -253,6 +255,7 @@ def test_what_score_says_as_json(table, server, tmp_path):
     assert sum(row["calls"] for row in found["ledger"]) == 24
 
 
+@pytest.mark.slow
 def test_the_demo_is_a_compile_of_its_own_texts(server, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
@@ -286,6 +289,7 @@ def test_the_recorded_demo_replays_a_run_that_is_confirmed(tmp_path):
     assert status == 2 and "recorded replies" in err and "--lm" in err
 
 
+@pytest.mark.slow
 def test_another_mode_needs_prompts_that_were_not_recorded(tmp_path):
     folder = files("mogradjudge.demo.recorded")
     words = [folder / "texts.jsonl", "--rubric", folder / "rubric.toml", "--mode", "CCC"]
@@ -303,6 +307,7 @@ def test_an_error_is_a_line_on_stderr_whatever_was_asked_for(name, table, server
     assert err.startswith("Error: ") and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     words = words_for("compile", table, server, tmp_path)
     _, out, err = call(*words, "-v")
@@ -316,6 +321,7 @@ def test_verbose_tells_each_event_as_a_line(table, server, tmp_path):
     assert "Agreement (Spearman" in out
 
 
+@pytest.mark.slow
 def test_a_log_gets_headlines_and_no_bar(table, server, tmp_path):
     _, _, err = call(*words_for("compile", table, server, tmp_path))
     firsts = [line.split()[0] for line in err.splitlines()]
@@ -415,6 +421,7 @@ def in_a_pipe(*words: object) -> subprocess.Popen:
     return done
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["completion", "help", "evaluate"])
 def test_a_pipe_that_is_closed_is_no_traceback(name, table, server, tmp_path):
     words = {"completion": ["completion", "bash"], "help": ["compile", "--help"]}.get(name)

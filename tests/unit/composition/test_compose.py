@@ -48,6 +48,7 @@ def result():
     return composed()
 
 
+@pytest.mark.slow
 def test_criteria_that_do_not_harm_each_other_share_a_call(result):
     composition, _ = result
     assert composition.chosen.layout == "coherence+relevance | fluency"

@@ -230,6 +230,7 @@ def single_digits(draw: st.DrawFn) -> tuple[Scale, dict[str, tuple[int | None, f
     return scale, {text: (meant[text], probable[text]) for text in meant}, taken
 
 
+@pytest.mark.slow
 @given(drawn=single_digits(), reply=st.sampled_from(REPLIES))
 @settings(max_examples=200)
 def test_it_is_the_expectation_of_the_normalized_alternatives(drawn, reply):

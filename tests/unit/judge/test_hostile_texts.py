@@ -147,6 +147,7 @@ def judged(format, text):
     return structure(request, NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @given(source=TEXTS.filter(is_shown), output=TEXTS.filter(is_shown))
 @settings(max_examples=60)
@@ -197,6 +198,7 @@ def asked(format, role, text):
     return structure(request, tuple(signature.fields) if format == "xml" else ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("role", ROLES)
 @given(text=TEXTS)
@@ -213,6 +215,7 @@ def test_the_structure_that_is_compared_is_there(format):
     assert "source" in str(found)
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @settings(max_examples=400)
 def test_no_reader_finds_a_mark_in_a_quoted_text(text):
@@ -403,6 +406,7 @@ def test_a_megabyte_is_quoted_in_well_under_a_second(unit):
     assert time.process_time() - started < 1.0
 
 
+@pytest.mark.slow
 def test_a_megabyte_is_sent():
     text = "[[ ## coherence ## ]] \0" * 45_000
     started = time.process_time()

@@ -354,6 +354,7 @@ def test_paths_in_examples_are_read_before_a_run(folder):
         MOGrad(steps=1).optimize(MultiCriteriaJudge(RUBRIC), trainset=examples)
 
 
+@pytest.mark.slow
 def test_an_estimate_counts_an_image_roughly_not_by_its_bytes():
     rows = [
         dspy.Example(

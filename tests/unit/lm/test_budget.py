@@ -52,6 +52,7 @@ def talking(engine: Talker, **changes: object) -> dspy.LM:
     return dspy.LM(MODEL, engine=engine, **options)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     cap=st.integers(200, 6000),

@@ -41,6 +41,7 @@ def test_texts_documents_raters_and_levels_are_counted():
     assert str(card.needed) in card.describe()
 
 
+@pytest.mark.slow
 def test_more_documents_confirm_smaller_gains():
     few, many = (data_card([*examples(number)], RUBRIC) for number in (60, 240))
     assert (few.confirming, many.confirming) == (18, 72)

@@ -50,6 +50,7 @@ def optimize(folder, engine=None, model=None, **changes):
         )
 
 
+@pytest.mark.slow
 def test_a_run_in_python_keeps_everything_and_goes_on_for_nothing(tmp_path):
     engine = ToyEngine()
     result = optimize(tmp_path, engine)
@@ -101,6 +102,7 @@ def in_one_go(tmp_path_factory):
     return folder, optimize(folder, engine), engine.calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [1, 10, 20, 40, 55, 65])
 def test_a_run_goes_on_where_its_budget_ended(cap, in_one_go, tmp_path):
     (folder, whole, calls), engine = in_one_go, ToyEngine()
@@ -118,6 +120,7 @@ def test_a_run_goes_on_where_its_budget_ended(cap, in_one_go, tmp_path):
         assert (tmp_path / "cut" / name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_outage_in_mid_run_loses_nothing(tmp_path):
     class Failing(ToyEngine):
         def answer(self, system: str, user: str) -> str:
@@ -176,6 +179,7 @@ def test_how_fast_it_goes_and_where_it_ends_may_change(tmp_path):
     assert (result.stop_reason, len(result.steps)) == ("target", 2)
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_may_go_on_and_its_test_figures_go_with_it(tmp_path):
     early = optimize(tmp_path, target=-1.0)
     assert (early.stop_reason, early.test.final) == ("target", early.test.seed)
@@ -240,6 +244,7 @@ def test_a_run_that_paid_nothing_may_ask_for_something_else(tmp_path):
     assert optimize(tmp_path, seed=1).stop_reason == "steps"
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_keep_their_replies_apart(tmp_path):
     first, second = ToyEngine(), ToyEngine()
     with ThreadPoolExecutor() as pool:
@@ -286,6 +291,7 @@ def test_so_is_a_journal_that_lost_a_line_or_a_cache_that_is_none(change, tmp_pa
         optimize(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_state_that_is_no_state_is_one_clear_line(tmp_path):
     optimize(tmp_path)
     (tmp_path / "state.json").write_text('{"measured": 3}')
@@ -379,6 +385,7 @@ def test_without_a_damaged_state_the_paid_replies_are_replayed(ended):
     assert json.loads(state.read_bytes())["measured"] == json.loads(kept)["measured"]
 
 
+@pytest.mark.slow
 def test_without_a_damaged_asked_json_and_the_state_they_are_replayed_too(tmp_path):
     again = whole(tmp_path)
     (tmp_path / "asked.json").write_text("{")
@@ -431,6 +438,7 @@ def test_a_directory_in_the_place_of_a_file_is_one_clear_line(name, tmp_path):
         optimize(tmp_path, steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 15, 40])
 def test_what_is_known_of_a_run_outlives_its_folder(at, tmp_path):
     class Removing(ToyEngine):
@@ -447,6 +455,7 @@ def test_what_is_known_of_a_run_outlives_its_folder(at, tmp_path):
     assert paid.calls.total() <= engine.calls.total()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "word"), [(errno.ENOSPC, "space"), (errno.EROFS, "[Rr]ead-only")]
 )

@@ -241,6 +241,7 @@ def test_a_step_may_score_a_mix_as_well(names, layout, changes, mixes):
     assert row.likely_calls < row.calls or "gate" in changes
 
 
+@pytest.mark.slow
 def test_a_run_that_mixes_at_every_step_is_estimated_exactly():
     class Crossing(Writer):
         """Helps another criterion at each step, and harms the others."""
@@ -275,6 +276,7 @@ def test_what_a_step_starts_from_changes_no_estimate(changes):
     assert other == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["combined", "separate"])
 @pytest.mark.parametrize("mode", MODES)
 def test_the_tokens_are_those_of_the_run_within_a_fifth(mode, layout):

@@ -212,6 +212,7 @@ def test_an_aggregate_of_the_users_is_called_once_a_candidate():
     assert set(calls) == {48}
 
 
+@pytest.mark.slow
 def test_a_refused_candidate_is_not_paid_again_however_little_was_read():
     engine = Editor(both(4))
     optimize(engine, confirm="off", steps=2)
@@ -385,6 +386,7 @@ def test_bias_and_mean_error_stand_beside_agreement_at_every_step():
 # Sections that are judged by themselves
 
 
+@pytest.mark.slow
 def test_in_the_separate_layout_a_section_is_kept_or_refused_by_itself():
     engine = Editor({"coherence": 0, "fluency": 4})
     result = optimize(engine, layout="separate", confirm="off")
@@ -406,6 +408,7 @@ def test_in_the_separate_layout_a_section_is_kept_or_refused_by_itself():
     assert dict(result.final_agreement.by_criterion) == pytest.approx(values)
 
 
+@pytest.mark.slow
 def test_a_tolerance_holds_for_sections_that_are_judged_by_themselves():
     gate = NoCriterionRegression(tolerance=2.0)
     result = optimize(Editor(ONE_BETTER), layout="separate", confirm="off", gate=gate)
@@ -429,6 +432,7 @@ def test_a_preamble_goes_with_the_sections_below_it():
     assert changed(old, mixed, slots) == ("coherence",)
 
 
+@pytest.mark.slow
 def test_a_mixed_candidate_is_compared_with_the_next_one_on_its_own_scores():
     biases = ({"coherence": 0, "fluency": 4}, {"coherence": 4, "fluency": 0})
     result = optimize(Editor(*biases), layout="separate", confirm="off", steps=2)
@@ -644,6 +648,7 @@ def test_without_a_confirmation_luck_is_returned():
     assert not optimize(lucky(), valset=texts, confirm="off").seed_kept
 
 
+@pytest.mark.slow
 def test_what_is_required_is_confirmed_or_the_initial_instructions_are_kept():
     few = optimize(Editor(both(0)), valset=VALIDATION[:30], confirm="require")
     assert few.seed_kept
@@ -658,6 +663,7 @@ def test_nothing_is_paid_to_confirm_the_initial_instructions():
     assert texts_of(events, "confirmation") == []
 
 
+@pytest.mark.slow
 def test_equal_candidates_are_confirmed_in_few_cases_and_in_fewer_at_a_further_look():
     rng, looks = random.Random(0), (1, 2, 5)
     verdicts = []
@@ -687,6 +693,7 @@ def test_texts_that_nobody_could_score_confirm_nothing():
 # Caps and resumption
 
 
+@pytest.mark.slow
 def test_a_cap_leaves_enough_to_confirm():
     engine = Editor(*(both(bias) for bias in (1, 0)))
     capped = optimize(engine, steps=50, budget=Budget(max_calls=200))
@@ -695,6 +702,7 @@ def test_a_cap_leaves_enough_to_confirm():
     assert engine.calls.total() == capped.calls <= 200
 
 
+@pytest.mark.slow
 def test_looks_at_the_same_texts_are_counted_and_booked_on_no_step(tmp_path: Path):
     engines = {name: Editor(*(both(bias) for bias in (2, 2, 1, 0))) for name in ("whole", "cut")}
 
@@ -724,6 +732,7 @@ def test_looks_at_the_same_texts_are_counted_and_booked_on_no_step(tmp_path: Pat
     assert state.confirmation.look == len(state.compared) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [190, 205, 220])
 def test_a_cap_within_a_mix_is_exact_and_leaves_enough_to_confirm(cap):
     events: list[Event] = []
@@ -794,6 +803,7 @@ def run_side_by_side(
     )
 
 
+@pytest.mark.slow
 def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_one_wins():
     events: list[Event] = []
     result = run_side_by_side(8, events, confirm="off")
@@ -809,6 +819,7 @@ def test_proposals_side_by_side_start_from_the_same_instructions_and_the_best_on
     assert started == ended == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["combined", "separate"])
 def test_the_number_of_threads_changes_nothing(layout):
     one, many = [], []
@@ -848,6 +859,7 @@ def test_a_round_that_is_cut_is_taken_again_from_its_start(tmp_path: Path):
     assert resumed.calls == whole.calls
 
 
+@pytest.mark.slow
 def test_a_proposal_that_lost_to_one_beside_it_says_so():
     events: list[Event] = []
     result = run_side_by_side(8, events, Helping, confirm="off")
@@ -909,6 +921,7 @@ def test_without_any_agreement_a_step_starts_from_what_was_accepted_last():
     assert parent_of(3, state, MOGradConfig(parent="pareto")).step == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parent", ["last", "pareto"])
 def test_a_run_goes_on_from_what_a_gate_accepted_with_fewer_scores(parent):
     class Refusing(Editor):
@@ -926,6 +939,7 @@ def test_a_run_goes_on_from_what_a_gate_accepted_with_fewer_scores(parent):
     assert result.seed_kept
 
 
+@pytest.mark.slow
 def test_a_line_says_whose_instructions_were_rewritten_unless_they_were_accepted_last():
     events: list[Event] = []
     changes = {"gate": lambda current, proposed: False, "parent": "pareto", "proposals": 1}
@@ -938,6 +952,7 @@ def test_a_line_says_whose_instructions_were_rewritten_unless_they_were_accepted
             assert f"step {event.parent}'s" in event.describe()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proposals", [1, 3])
 def test_steps_from_the_archive_are_raced_against_what_they_rewrote(proposals):
     one, many = [], []
@@ -995,6 +1010,7 @@ def test_no_gain_that_is_left_is_not_called_a_gain():
     assert ["0.0" in words for words in gains] == [False, True]
 
 
+@pytest.mark.slow
 def test_many_equal_candidates_gain_about_nothing_after_the_correction():
     rng = random.Random(0)
     humans = [rng.randint(1, 5) for _ in range(60)]
@@ -1018,6 +1034,7 @@ def test_many_equal_candidates_gain_about_nothing_after_the_correction():
 # The raters' ceiling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirm", ["report", "require", "off"])
 def test_the_result_is_a_share_of_the_raters_ceiling_also_when_it_is_read_again(confirm, tmp_path):
     lm = dspy.LM("toy/world", engine=Editor(both(0)), temperature=0.0)

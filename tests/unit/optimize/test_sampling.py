@@ -105,6 +105,7 @@ def ids(engine: ToyEngine, **changes: object) -> list[tuple[str, ...]]:
     return [event.example_ids for event in events if isinstance(event, StepStarted)]
 
 
+@pytest.mark.slow
 def test_the_pool_is_scored_once_and_the_batches_are_the_same_with_any_number_of_threads():
     one, many, chance = ToyEngine(), ToyEngine(), ToyEngine()
     drawn = ids(one, num_threads=1)

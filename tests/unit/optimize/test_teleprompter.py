@@ -256,6 +256,7 @@ def test_a_gate_that_accepts_all_cannot_lose_the_best_candidate():
     assert set(dict(sections(result.program)).values()) == {"BIAS=0"}
 
 
+@pytest.mark.slow
 def test_a_tie_goes_to_the_earlier_instructions():
     result = optimize(Editor(lambda text, number: f"Draft {number}. BIAS=2"))
     assert [step.accepted for step in result.steps] == [True] * 3
@@ -532,6 +533,7 @@ def test_it_works_inside_better_together():
     assert sections(best) == [(name, f"{SEED} BIAS=0") for name in RUBRIC.names]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_cache")
 def test_with_dspys_cache_the_same_run_twice_costs_nothing():
     engine = ToyEngine()

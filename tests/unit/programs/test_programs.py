@@ -65,6 +65,7 @@ def test_all_predictors_of_a_program_get_their_section():
     assert result.program.again is result.program.last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["SSS", "CCC"])
 def test_round_robin_edits_one_predictor_a_step_and_shows_no_other(mode):
     engine, events = LoudEngine(), []
@@ -146,6 +147,7 @@ def test_a_choice_of_predictors_that_is_none_is_refused(predictors):
         MOGrad(predictors=predictors)
 
 
+@pytest.mark.slow
 def test_in_a_separate_layout_a_round_robin_step_asks_about_one_criterion():
     rubric = toy_rubric("coherence", "fluency")
     texts, engine = toy_examples(rubric, 12), ToyEngine()
@@ -167,6 +169,7 @@ def test_in_a_separate_layout_a_round_robin_step_asks_about_one_criterion():
     assert {each.role: each.calls for each in expected} == engine.calls
 
 
+@pytest.mark.slow
 def test_a_run_folder_knows_the_choice_of_predictors(tmp_path):
     changes = {"predictors": "round_robin", "run_dir": tmp_path / "run"}
 

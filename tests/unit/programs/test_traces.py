@@ -85,6 +85,7 @@ def test_the_critic_sees_what_each_predictor_read_and_wrote():
         assert "## trace ##" not in last(request)
 
 
+@pytest.mark.slow
 def test_an_agents_loop_is_shown_from_both_ends():
     class Lost(LoudEngine):
         def value(self, name: str, kind: str, told: str, asked: str) -> object:
@@ -310,6 +311,7 @@ ANY_VALUE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from("abc"), ANY_VALUE), st.integers(400, 2_000))
 def test_whatever_is_told_fits_and_keeps_its_shape(value, longest):
@@ -379,6 +381,7 @@ def texts_in(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+@pytest.mark.slow
 def test_whatever_the_values_no_role_is_sent_more_than_the_limit():
     text = "word " * 20_000
 

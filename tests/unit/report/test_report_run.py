@@ -187,6 +187,7 @@ def test_a_report_takes_and_names_the_runs_measure(tmp_path, measure):
         assert f"{deviation['bias']:+.2f} ({deviation['mean_error']:.2f})" in page
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_held_out_texts_decide_and_the_validation_texts_are_optimistic(run_dir, tmp_path):
     found = judge_run(run_dir)
@@ -523,6 +524,7 @@ def test_routes_and_conflicts_are_shown_where_there_are_any(tmp_path, undrawn):
     assert not [tag for tag, _ in page.tags if tag == "img"]
 
 
+@pytest.mark.slow
 def test_a_long_run_with_long_texts_stays_small_and_says_what_is_cut(tmp_path):
     names = ("coherence", "consistency", "fluency", "relevance", "style")
     written(tmp_path, told(24, names, '<b> & "long" ' * 500))
@@ -565,6 +567,7 @@ def test_what_is_absent_is_said(run_dir):
     assert "Every text of every scoring has a usable score" in text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_result_is_shown_as_a_share_of_the_raters_ceiling(tmp_path):
     folder = toy_run(tmp_path / "run", raters=True)
@@ -638,6 +641,7 @@ def test_a_wrong_folder_is_one_clear_line(tmp_path):
         write_report(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_says_where_the_report_is(run_dir, tmp_path):
     out = tmp_path / "new" / "r.html"
     found = CliRunner().invoke(cli, ["report", str(run_dir), "--out", str(out)])

@@ -257,6 +257,7 @@ def test_equal_texts_are_paid_once(threads, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_reader_is_never_far_ahead_of_the_writer(tmp_path, monkeypatch):
     import mogradjudge.scoring.shards as module
 

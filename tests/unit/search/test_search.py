@@ -174,6 +174,7 @@ def test_a_cap_that_is_large_enough_leaves_calls_to_score_the_best_anew(tmp_path
     assert result.fresh is not None
 
 
+@pytest.mark.slow
 def test_a_trials_own_budget_ends_it_and_not_the_search(tmp_path):
     base = MOGradConfig(steps=3, budget=Budget(max_calls=12))
     result = found(tmp_path, base=base, trials=3)
@@ -181,6 +182,7 @@ def test_a_trials_own_budget_ends_it_and_not_the_search(tmp_path):
     assert result.stop_reason == "trials"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "said"), [((1, 2), "batch_size 3 .*: 3 "), ((1, 2, 3), None)])
 def test_a_choice_that_the_base_adds_is_said_at_the_start(sizes, said, tmp_path, caplog):
     space = SearchSpace(**NOTHING | {"batch_size": sizes})
@@ -189,6 +191,7 @@ def test_a_choice_that_the_base_adds_is_said_at_the_start(sizes, said, tmp_path,
     assert [bool(re.search(said or "", line)) for line in lines] == ([] if said is None else [True])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("documents", "shown"), [(7, False), (8, True)])
 def test_a_trial_has_an_interval_where_reports_give_one(documents, shown, tmp_path):
     result = found(tmp_path, trials=1, selectionset=SELECTION[:documents])
@@ -255,6 +258,7 @@ class Mute(ToyEngine):
         return super().answer(system, user)
 
 
+@pytest.mark.slow
 def test_a_configuration_whose_judge_gives_no_score_has_no_value(tmp_path):
     space = SearchSpace(**NOTHING | {"layout": ("combined", "separate")})
     judge_only = Rubric(inputs=("output",), criteria=RUBRIC.criteria[:2])
@@ -355,6 +359,7 @@ def test_steps_are_compared_at_equal_numbers_of_calls(tmp_path):
     assert separate[0] == separate[1]  # the first step is not over by then
 
 
+@pytest.mark.slow
 def test_sections_of_ones_own_start_every_layout(tmp_path):
     judge = MultiCriteriaJudge(RUBRIC)
     (predictor,) = judge.predictors()
@@ -467,6 +472,7 @@ def test_a_study_that_others_have_made_is_refused_untouched(directions, trials, 
     assert [engine.calls.total(), len(study.trials), study.metric_names] == [0, len(trials), None]
 
 
+@pytest.mark.slow
 def test_what_others_add_to_a_study_of_ones_own_counts_nowhere(begun, tmp_path, caplog):
     alone, added = (shutil.copytree(begun, tmp_path / name) for name in "ab")
     study = optuna.load_study(study_name="search", storage=f"sqlite:///{added}/study.sqlite3")

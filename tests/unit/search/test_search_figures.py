@@ -122,6 +122,7 @@ def test_effects_that_are_rounding_errors_look_like_none(tmp_path):
     assert "0.01" in "".join(words(path)) and "1e" not in "".join(words(path))
 
 
+@pytest.mark.slow
 def test_effects_are_drawn_with_their_counts(tmp_path):
     path = tmp_path / "effects.svg"
     effects_figure(effects(), IMPORTANCES, path)
@@ -139,6 +140,7 @@ def test_effects_are_drawn_with_their_counts(tmp_path):
     assert "No effects: all trials with a value" in words(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_equal_input_gives_equal_bytes(tmp_path, suffix):
     paths = [tmp_path / f"{name}{suffix}" for name in "ab"]

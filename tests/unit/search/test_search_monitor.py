@@ -421,6 +421,7 @@ def test_a_default_without_a_value_is_said():
     assert "the default has no agreement" in said and "nothing to compare with" in said
 
 
+@pytest.mark.slow
 def test_a_table_of_very_many_trials_holds_the_best_ones(capsys):
     records = tuple(record(number, mean=number / 1000) for number in range(250))
     print_result(result(records[-1], records[0], trials=records))

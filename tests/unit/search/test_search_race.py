@@ -77,6 +77,7 @@ def test_a_partition_of_other_criteria_is_refused_before_any_call(space, tmp_pat
     assert not engine.prompts
 
 
+@pytest.mark.slow
 def test_a_mode_that_needs_routing_is_refused_where_a_trial_may_be_without_it(tmp_path):
     engine, mode = ToyEngine(), ("SCS",)
     for space in ({"mode": mode}, {"mode": mode, "routing": (False, True)}):
@@ -200,6 +201,7 @@ def whole(tmp_path_factory) -> Whole:
     return Whole(folder, engine, searched(folder, engine))
 
 
+@pytest.mark.slow
 def test_a_search_races_its_trials_and_confirms_the_best_one(whole):
     folder, engine, result = whole.folder, whole.engine, whole.result
     default, raced = result.trials

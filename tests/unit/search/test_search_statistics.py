@@ -470,12 +470,14 @@ def test_an_effect_over_few_documents_has_no_interval(documents, kind):
     assert isinstance(level.effect.interval, kind)
 
 
+@pytest.mark.slow
 def test_intervals_hold_a_planted_effect():
     found = simulate_effects(24, 60, adaptive=False, documents=20)
     assert found.held > 0.93 and abs(found.bias) < 0.01
     assert found.held_without_documents < 0.93  # with these documents only they are too narrow
 
 
+@pytest.mark.slow
 def test_a_repeated_configuration_counts_once():
     # 24 configurations, whose replies are shared: a repeated one is no independent run.
     how = {"adaptive": False, "documents": 200, "most_steps": 4}
@@ -484,6 +486,7 @@ def test_a_repeated_configuration_counts_once():
     assert each.held < 0.91 and each.held_without_documents < 0.8
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_winners_true_rho():
     found = simulate_choice(judges("pooled"), "all equal", 20, 60)
     assert found.naive > 0.05 and abs(found.corrected) < 0.5 * found.naive

@@ -110,6 +110,7 @@ def judged(trials, documents=12, each=4, seed=0):
     return texts, [{"a": (human + rng.normal(size=len(human))).tolist()} for _ in trials]
 
 
+@pytest.mark.slow
 def test_a_repeated_configuration_counts_once_in_the_effects(found):
     drawn = list(searched(20))
     drawn[0]["mode"] = "SSS"
@@ -141,6 +142,7 @@ def test_a_trial_that_a_race_ended_never_wins_and_counts_in_effects_and_importan
     assert result.effects == whole.effects
 
 
+@pytest.mark.slow
 def test_a_trial_that_a_race_ended_is_as_lucky_as_its_rival_and_the_difference(found):
     drawn = list(searched(12))
     texts, scores = judged(drawn)
@@ -181,6 +183,7 @@ def test_the_parameter_that_matters_leads_the_importances(found, seed):
     assert all(type(share) is float for share in shares.values())
 
 
+@pytest.mark.slow
 def test_importances_are_of_the_mean_agreement(found):
     drawn = list(searched(20))
     # What the study asks for first is something else, which the number of steps decides.
@@ -195,6 +198,7 @@ def test_importances_are_of_the_mean_agreement(found):
     assert found(swapped).importances == shares
 
 
+@pytest.mark.slow
 def test_importances_do_not_count_a_configuration_twice(found):
     drawn = list(searched(20))
     again = [{**drawn[3], "number": 20 + place} for place in range(30)]
@@ -204,6 +208,7 @@ def test_importances_do_not_count_a_configuration_twice(found):
     assert found(trials[:8]).importances != {}
 
 
+@pytest.mark.slow
 def test_importances_take_the_parameters_that_every_trial_has(found):
     drawn = [{**each, "window": each["number"] % 7} for each in searched(20)]
     assert "window" in found([trial(**each) for each in drawn]).importances
@@ -223,6 +228,7 @@ def test_importances_of_many_configurations_are_of_some_over_the_whole_search(fo
     assert next(iter(shares)) == "mode"
 
 
+@pytest.mark.slow
 def test_what_one_worker_has_summarized_no_other_does_again(tmp_path, monkeypatch):
     drawn = list(searched(20))
     texts, scores = judged(drawn)

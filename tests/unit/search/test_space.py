@@ -167,6 +167,7 @@ def test_samplers_are_told_the_choices_and_ranges():
     }
 
 
+@pytest.mark.slow
 @given(SPACES, configs(), settings_of_judges())
 def test_a_trial_is_asked_only_for_what_has_a_meaning(space, config, settings):
     trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
@@ -185,6 +186,7 @@ def test_a_trial_is_asked_only_for_what_has_a_meaning(space, config, settings):
             assert name in asked
 
 
+@pytest.mark.slow
 @given(PLAIN_SPACES, configs(), settings_of_judges(), configs(), settings_of_judges())
 def test_the_parameters_of_a_config_give_it_back(space, config, settings, other, others):
     wider = space.including(config, settings)
@@ -245,6 +247,7 @@ def test_a_range_has_two_ends_and_steps(numbers, value, held):
     assert numbers.holds(value) is held
 
 
+@pytest.mark.slow
 @given(SPACES)
 def test_a_space_is_written_and_read_back(tmp_path_factory, space):
     path = tmp_path_factory.getbasetemp() / "space.toml"

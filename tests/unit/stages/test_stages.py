@@ -151,6 +151,7 @@ def fresh_cache() -> Iterator[None]:
     dspy.cache = before
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     mode=st.sampled_from(list(MODES)),

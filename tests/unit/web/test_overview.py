@@ -117,6 +117,7 @@ def test_a_run_is_followed_while_it_grows(folder):
     assert "not ended" in web.get("/rows").text
 
 
+@pytest.mark.slow
 def test_a_run_that_is_taken_further_shows_its_new_steps_and_the_calls_of_all(tmp_path):
     toy_run(tmp_path, steps=1)
     (first,) = Overview(tmp_path).entries()
