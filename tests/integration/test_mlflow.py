@@ -71,6 +71,7 @@ def tracking(database: Path, tmp_path: Path, monkeypatch) -> Iterator[Path]:
     shutil.copy(database, path)
     settings = dict(dspy.settings.config)
     mlflow.set_tracking_uri(f"sqlite:///{path}")
+    mlflow.clear_active_model()  # one of another database, if a test before has loaded it
     mlflow.set_experiment("tests")
     yield path
     while mlflow.active_run():

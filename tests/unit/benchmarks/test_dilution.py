@@ -194,7 +194,7 @@ def test_what_nobody_asked_for_is_not_paid(tmp_path):
 def test_a_coach_that_advises_nothing_has_written_nothing():
     def gradient(arm, criteria, *units):
         units = [{"criterion": name} for name in units]
-        text = " ".join(f"On {unit['criterion']}." for unit in units) or "No change."
+        text = " ".join(f"On {unit['criterion']}." for unit in units) or "No advice."
         return {"arm": arm, "example": "x", "criteria": criteria, "units": units, "text": text}
 
     both = ["coherence", "fluency"]
