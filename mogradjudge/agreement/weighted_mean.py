@@ -84,4 +84,4 @@ def shares_of(names: Iterable[str], weights: Weights) -> dict[str, float]:
     """
     used = {name: weights.get(name, 1.0) for name in names}
     largest = max(used.values(), default=0.0)
-    return {name: weight / largest for name, weight in used.items() if weight > 0}
+    return {name: share for name, it in used.items() if it and (share := it / largest) > 0}

@@ -294,7 +294,7 @@ def _read(data: str, path: str, options: Mapping[str, Any]) -> _Reading:
             reading.faults += _lines(error, data)
         else:
             right = tuple(it for it in rubric.criteria if it.name in checked.right)
-            reading.rubric = replace(rubric, criteria=right) if right else None
+            reading.rubric = rubric.part(right) if right else None
             break
     reading.faults = list(dict.fromkeys(reading.faults))
     return reading
@@ -314,7 +314,7 @@ def _within(rubric: Rubric, header: Sequence[str]) -> Rubric | None:
     if not criteria or not all(map(present, rubric.columns)):
         return None
     group = rubric.group and present(rubric.group)
-    return replace(rubric, criteria=criteria, group=group, rater=present(rubric.rater))
+    return replace(rubric.part(criteria), group=group, rater=present(rubric.rater))
 
 
 def _lines(error: SetupError, source: str) -> list[str]:

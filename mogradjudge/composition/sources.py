@@ -82,11 +82,9 @@ class Sources:
     def judge(self, groups: Sequence[Group], sections: Mapping[str, str]) -> MultiCriteriaJudge:
         """Make a judge that rates each group in a call, with these sections."""
         names = {name for group in groups for name in group}
-        criteria = tuple(it for it in self.rubric.criteria if it.name in names)
-        if not any(it.weight for it in criteria):  # alone, a weight decides nothing
-            criteria = tuple(replace(it, weight=1.0) for it in criteria)
+        rubric = self.rubric.part(it for it in self.rubric.criteria if it.name in names)
         settings = asdict(replace(self.settings, layout=layout_of(groups)))
-        judge = MultiCriteriaJudge(replace(self.rubric, criteria=criteria), **settings)
+        judge = MultiCriteriaJudge(rubric, **settings)
         for predictor in judge.judges.values():
             own = {name: sections[name] for name in predictor.criteria}
             text = Instructions(self.preamble, own).render()

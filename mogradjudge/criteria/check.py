@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mogradjudge.criteria.criterion import Criterion
@@ -71,7 +71,7 @@ class _Usable:
     def rubric(self) -> Rubric | None:
         whole = Rubric(**self.fields) if self.fields["inputs"] else None
         criteria = [it for it in self.fields["criteria"] if it is not _ANY]
-        return replace(whole, criteria=tuple(criteria)) if whole and criteria else None
+        return whole.part(criteria) if whole and criteria else None
 
     def takes(self, **more: Any) -> bool:
         """Add fields if the others can go with them, else say why they cannot."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -159,6 +159,18 @@ class Rubric:
         _check_weights(self.weights)
         _check_no_scores({"rater": self.rater, "group": self.group}, self.criteria)
 
+    def part(self, criteria: Iterable[Criterion]) -> Rubric:
+        """Return the rubric with some of its criteria; if all weigh 0, each weighs 1 there.
+
+        >>> tone, wit = Criterion("tone", "Is kind.", weight=0), Criterion("wit", "Is funny.")
+        >>> Rubric(["reply"], [tone, wit]).part([tone]).weights
+        {'tone': 1.0}
+        """
+        some = tuple(criteria)
+        if not any(it.weight for it in some):  # alone, a weight decides nothing
+            some = tuple(replace(it, weight=1.0) for it in some)
+        return replace(self, criteria=some)
+
 
 def _check_weights(weights: Mapping[str, float]) -> None:
     if not any(weights.values()):
@@ -203,7 +215,9 @@ def _image_names(images: Iterable[str], names: Group, columns: Group) -> Group:
     if unknown := [name for name in chosen if name not in (*names, *columns)]:
         raise SetupError(f"`images` must name inputs ({', '.join(names)}), got {unknown[0]!r}.")
     return tuple(
-        name for name, column in zip(names, columns, strict=True) if {name, column} & {*chosen}
+        name
+        for name, column in zip(names, columns, strict=True)
+        if name in chosen or (column in chosen and column not in names)
     )
 
 

@@ -190,8 +190,11 @@ def _names(value: object) -> tuple[str, ...] | dict[str, str]:
 
 def _check_below(inputs: Mapping[str, object]) -> None:
     """Check for the rubric's keys: below a line [inputs], TOML takes them for the table's."""
-    is_input = inputs.get("task") == "task"  # which no one writes for a task
-    keys = [key for key in (*_PLAIN, "criteria") if not (key == "task" and is_input)]
+    is_input = {  # no one writes that for a task, and the key holds a list
+        "task": inputs.get("task") == "task",
+        "images": isinstance(inputs.get("images"), str),
+    }
+    keys = [key for key in (*_PLAIN, "criteria") if not is_input.get(key)]
     if below := [key for key in keys if key in inputs]:
         raise SetupError(
             f"{below[0]!r} stands in the table [inputs]: put `{below[0]} = ...` above the line "

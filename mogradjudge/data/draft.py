@@ -14,7 +14,7 @@ from mogradjudge.criteria.criterion import check_input_name, identifier_of
 from mogradjudge.data.batches import bare, header_of
 from mogradjudge.data.columns import Columns
 from mogradjudge.data.options import READ_DEFAULTS, ReadOptions
-from mogradjudge.data.tables import Table, check_columns, read_table, stream_table
+from mogradjudge.data.tables import IN_MEMORY, Table, check_columns, read_table, stream_table
 from mogradjudge.errors import SetupError
 
 _LIST = re.compile(r"\[\n((?:    .*,\n)+)\]")
@@ -180,13 +180,13 @@ def table_of(
     if isinstance(source, str | Path):
         first = next(stream_table(str(source), (), 1, options=options), None)
         return read_table(str(source), first.columns if first else (), limit, options)
-    header_of("the table", getattr(source, "column_names", getattr(source, "columns", ())))
+    header_of(IN_MEMORY, getattr(source, "column_names", getattr(source, "columns", ())))
     rows = _rows(source)
     if rows is None or not all(isinstance(row, Mapping) for row in rows):
         kind = type(source).__name__
         raise SetupError(f"`source` must be a file, a DataFrame or a list of dicts, got a {kind}.")
     named = [{bare(name): value for name, value in row.items()} for row in rows[:limit]]
-    return Table("the table", tuple(dict.fromkeys(name for row in named for name in row)), named)
+    return Table(IN_MEMORY, tuple(dict.fromkeys(name for row in named for name in row)), named)
 
 
 def _rows(source: Any) -> list[Mapping[str, object]] | None:

@@ -10,7 +10,7 @@ from mogradjudge.data.batches import is_nan
 from mogradjudge.data.conversations import fault_of, read_text, transcript
 from mogradjudge.data.faults import Fault
 from mogradjudge.data.readers import HUB
-from mogradjudge.data.tables import Table, is_blank
+from mogradjudge.data.tables import IN_MEMORY, Table, is_blank
 from mogradjudge.lm.images import NamedImage, NoImage, read_image
 
 _NAMED = 3  # rows
@@ -29,12 +29,14 @@ def input_values(
 def read_images(table: Table, name: str) -> Iterator[NamedImage | Fault]:
     """Yield a column's images, or what is wrong with those that cannot be read.
 
-    Paths begin at the table's file, and stay in its folder; a data set of the hub has none.
+    Paths begin at the table's file, and stay in its folder; a data set of the hub has none. Those
+    of a table in memory may be any.
     """
     is_file = not table.source.startswith(HUB)
+    folder = None if table.source == IN_MEMORY else Path(table.source).parent
     for place, value in enumerate(table.column(name)):
         try:
-            yield read_image(value, Path(table.source).parent, local=is_file)
+            yield read_image(value, folder, local=is_file)
         except NoImage as reason:
             yield table.fault(place, f"{name!r} must hold images, but {reason}:", value)
 

@@ -28,6 +28,10 @@ KINDS = (*_OWN_SEPARATORS, ".jsonl", ".parquet", *SPREADSHEETS)
 """The suffixes of table files that can be read."""
 
 
+IN_MEMORY = "the table"
+"""The source of a table that was read from no file."""
+
+
 @dataclass(frozen=True)
 class Table:
     """All column names of a source, and rows that hold the wanted columns.

@@ -142,7 +142,7 @@ def read_score(text: str, scale: Scale, field: str) -> WrittenScore | None:
         >>> read_score("3-4", Scale(1, 5), "clarity") is None
         True
     """
-    plain = _without_scale(_without_name(plain_text(text), field), scale)
+    plain = _without_scale(without_name(plain_text(text), field), scale)
     number = _NUMBER.search(plain)
     if number is None or any(unicodedata.category(char) in ("No", "Nl") for char in plain):
         return None
@@ -188,7 +188,7 @@ def _plain(char: str) -> str:
     return char if len(folded) != 1 or char.isnumeric() else folded
 
 
-def _without_name(text: str, field: str) -> str:
+def without_name(text: str, field: str) -> str:
     """Blank a field's name out; it may hold a number."""
     name = re.escape(field).replace("_", "[_ ]")
     return re.sub(rf"(?<!\w){name}(?!\w)", lambda at: " " * len(at[0]), text, flags=re.IGNORECASE)

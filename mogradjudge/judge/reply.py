@@ -12,7 +12,14 @@ import dspy
 from mogradjudge.criteria import Rubric, Scale
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.errors import MogradError
-from mogradjudge.judge.field_values import gives_twice, read_score, runs_on, values_of
+from mogradjudge.judge.field_values import (
+    gives_twice,
+    plain_text,
+    read_score,
+    runs_on,
+    values_of,
+    without_name,
+)
 from mogradjudge.judge.finish_reason import being_read
 from mogradjudge.judge.scores import Unscored
 from mogradjudge.judge.words import (
@@ -237,9 +244,12 @@ def _word(
 ) -> int | str | None:
     """Return the score of a level's bare name, or that the criterion does not apply."""
     allowed = _allowed(signature, name)
-    if NOT_APPLICABLE in allowed and means_not_applicable(text, allowed):
-        return NOT_APPLICABLE
-    return level_of(text, words)
+    for said in (text, without_name(plain_text(text), name).lstrip(" :=")):  # or "tone: n/a"
+        if NOT_APPLICABLE in allowed and means_not_applicable(said, allowed):
+            return NOT_APPLICABLE
+        if (level := level_of(said, words)) is not None:
+            return level
+    return None
 
 
 def _allowed(signature: type[dspy.Signature], name: str) -> tuple[object, ...]:

@@ -142,6 +142,8 @@ def located(value: object, folder: Path) -> object:
 
 
 def _path(value: str | PurePath, folder: Path | None) -> Path:
+    if "\0" in str(value):
+        raise NoImage("a path must not hold a NUL")
     path = Path(os.path.abspath((folder or Path()) / str(value).strip()))
     if folder is not None and not Path(os.path.realpath(path)).is_relative_to(
         os.path.realpath(folder)
@@ -168,7 +170,10 @@ def _file_bytes(path: Path) -> bytes:
 def _of_text(text: str) -> NamedImage | None:
     """Read an address or a data URI; None for a path."""
     if _ADDRESS.fullmatch(text):
-        return NamedImage(text, name=_shown(text))
+        try:
+            return NamedImage(text, name=_shown(text))
+        except ValueError as error:  # also pydantic's
+            raise NoImage("the address is not valid") from error
     if not _is_data(text):
         return None
     start = _DATA.match(text)

@@ -216,8 +216,8 @@ def _values(
 
 def _human(pair: tuple[JudgedText, JudgedText], name: str) -> float | None:
     before, after = pair
-    score: float | None = after.expected.get(name, before.expected.get(name))
-    return score
+    score: float | None = after.expected.get(name)
+    return before.expected.get(name) if score is None else score
 
 
 def weights_note(

@@ -493,3 +493,21 @@ def test_levels_may_have_names_worst_to_best(levels, scale, meaning):
 def test_names_of_levels_that_cannot_be_used_are_refused(levels, scale, wrong):
     with pytest.raises(SetupError, match=wrong):
         Criterion("tone", "Is it kind?", scale, levels)
+
+
+def test_an_input_may_be_called_images(tmp_path):
+    rubric = Rubric({"images": "images", "query": "User Query"}, [Criterion("tone", "Is kind.")])
+    (tmp_path / "rubric.toml").write_text(rubric.to_toml())
+    assert Rubric.from_toml(tmp_path / "rubric.toml") == rubric
+
+
+def test_an_image_is_named_before_a_column_is():
+    inputs = {"question": "photo", "photo": "img"}
+    assert Rubric(inputs, [Criterion("tone", "Is kind.")], images=["photo"]).images == ("photo",)
+
+
+def test_a_part_of_a_rubric_has_a_weight_that_counts():
+    tone = Criterion("tone", "Is kind.", weight=0)
+    rubric = Rubric(["reply"], [tone, Criterion("wit", "Is funny.", weight=3)])
+    assert rubric.part([tone]).weights == {"tone": 1.0}
+    assert rubric.part(rubric.criteria) == rubric

@@ -450,3 +450,17 @@ def test_a_table_may_hold_the_images_themselves(tmp_path):
         score_table(MultiCriteriaJudge(RUBRIC), path, tmp_path / "out.parquet")
     assert {images_in(it)[0] for it in engine.requests} == {uri(png(n)) for n in range(10)}
     assert pd.read_parquet(tmp_path / "out.parquet").photo[0]["path"] == "0.png"
+
+
+@pytest.mark.parametrize("value", ["https:///a.png", "https://[abc/a.png", "a\0.png"])
+def test_an_address_or_a_path_that_cannot_be_is_no_image(value, folder):
+    with pytest.raises(NoImage):
+        read_image(value, folder)
+
+
+def test_paths_of_a_table_in_memory_begin_anywhere(folder):
+    frame = pd.DataFrame(
+        {"photo": [str(folder / "a.png")], "caption": ["A cat."], "human_fit": [4]}
+    )
+    (example,) = load_examples(frame, RUBRIC)
+    assert example.photo.url.startswith("data:image/png")

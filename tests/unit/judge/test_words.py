@@ -215,3 +215,17 @@ def test_a_table_a_row_of_which_it_does_not_apply_to(tmp_path):
     assert (row["tone"], row["tone_unscored"], row["safe"]) == (None, "does not apply", 1.0)
     judge.save(tmp_path / "judge.json")
     assert MultiCriteriaJudge.from_saved(tmp_path / "judge.json").rubric == RUBRIC
+
+
+@pytest.mark.parametrize(
+    ["said", "score"],
+    [("tone: n/a", NotApplicable()), ("Tone = N/A", NotApplicable()), ("tone: pass", 1)],
+)
+def test_a_criterions_name_may_stand_before_its_word(said, score):
+    rubric = Rubric(["text"], [Criterion("tone", "Is kind.", levels=["fail", "pass"], na=True)])
+    assert rate(lambda _: in_chat({"tone": said}), rubric=rubric).tone == score
+
+
+def test_a_level_may_be_called_like_its_criterion():
+    rubric = Rubric(["text"], [Criterion("good", "Is it?", levels=["bad", "good"])])
+    assert rate(lambda _: in_chat({"good": "good"}), rubric=rubric).good == 1
