@@ -151,7 +151,7 @@ def print_paired(pairs: Mapping[str, Any], names: tuple[str, str]) -> None:
     )
     for line in pairs["notes"]:
         say(line)
-    if not pairs["differing"]:
+    if pairs["equal"]:
         say(pairs["equal"])
         return
     _print_untested(claims)

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -146,6 +147,22 @@ def _separator_hint(columns: Group, wanted: Group) -> str:
     return "If something else separates the columns, say what (--sep)."
 
 
+@contextmanager
+def long_fields() -> Iterator[None]:
+    """Let CSV readers read fields of any length.
+
+    >>> with long_fields():
+    ...     len(next(csv.reader(["x" * 200_000]))[0])
+    200000
+    """
+    # The limit is the whole process's, so it is back before anything else runs.
+    before = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 class _Lines(Iterator[Line]):
     """The rows of a CSV reader that are not blank, with fields of any length."""
 
@@ -153,14 +170,11 @@ class _Lines(Iterator[Line]):
         self.path, self.reader = path, reader
 
     def __next__(self) -> Line:
-        # The limit is the whole process's, so it is back before anything else runs.
-        before = csv.field_size_limit(_LONGEST_FIELD)
         try:
-            return next(filter(lambda line: has_text(line[1]), self._numbered()))
+            with long_fields():
+                return next(filter(lambda line: has_text(line[1]), self._numbered()))
         except csv.Error as error:
             return self.reader.line_num, self._unread(error)
-        finally:
-            csv.field_size_limit(before)
 
     def _numbered(self) -> Iterator[tuple[int, list[str]]]:
         """Yield each row with the number of its first line."""

@@ -138,7 +138,7 @@ the instructions, and optimistic.
             return ""
         before, after = self.seed.lost, self.best.lost
         losses = [
-            f"it leaves {after[name] - before[name]} more of {self.texts - self.seed.missing[name]}"
+            f"it leaves {after[name] - before[name]} more of {self._rated(self.seed, name)}"
             f" rated texts without a score on {name}"
             for name in before
             if after[name] > before[name]
@@ -146,6 +146,12 @@ the instructions, and optimistic.
         defined = self.best.undefined().keys() - self.seed.undefined().keys()
         losses += [f"its agreement on {name} is undefined" for name in sorted(defined)]
         return f": {', '.join(losses)}"
+
+    def _rated(self, seed: Agreement, name: str) -> int:
+        """Count the texts that people have given a score, and do not call n/a."""
+        applies = seed.applicability.get(name)
+        not_applicable = applies.both + applies.people if applies else 0
+        return self.texts - seed.missing[name] - not_applicable
 
     def _without_score(self, wording: Wording) -> str:
         sides = {wording.initial: self.seed, wording.best: self.best}

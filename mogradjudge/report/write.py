@@ -187,7 +187,7 @@ def _write_judge(folder: Path, path: Path) -> Path:
             maps=judge.calibration,
             instructions={name: it.signature.instructions for name, it in judge.judges.items()},
         )
-    except UndefinedError as error:
+    except (UndefinedError, TypeError, ValueError) as error:
         raise SetupError(f"{composed} is damaged ({error}). Compose again.") from error
     return save(path, html, ())
 

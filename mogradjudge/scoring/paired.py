@@ -64,17 +64,24 @@ class Paired:
 
     @property
     def equal(self) -> str:
-        """A sentence where both give the same scores; empty where they do not."""
-        return "" if self.differing else f"Both give the same scores on all {self.texts} texts."
+        """A sentence where both give the same scores; empty where they do not, or give none."""
+        if self.differing or not any(self.compared.values()):
+            return ""
+        texts = f"{self.texts} texts" if self._is_whole else "texts that both have scored"
+        return f"Both give the same scores on all {texts}."
 
     @property
     def where(self) -> str:
         """On which texts the judges are compared."""
         where = f"the same {self.texts} texts of {self.documents} documents"
-        if all(count == self.texts for count in self.compared.values()):
+        if self._is_whole:
             return where
         counts = ", ".join(f"{count} on {name}" for name, count in self.compared.items())
         return f"the rated texts that both have scored ({counts}) of {where}"
+
+    @property
+    def _is_whole(self) -> bool:
+        return all(count == self.texts for count in self.compared.values())
 
     def _repr_html_(self) -> str:
         names = {name: name for name in self.first} | {MEAN: mean_label(self.weights)}

@@ -16,7 +16,7 @@ from mogradjudge.agreement import Undefined, alpha_of_raters, human_ceiling
 from mogradjudge.criteria import Criterion, Rubric
 from mogradjudge.criteria.applicability import NOT_APPLICABLE
 from mogradjudge.data import check_columns, stream_table
-from mogradjudge.data.delimited import guarded, unguarded
+from mogradjudge.data.delimited import guarded, has_text, long_fields, unguarded
 from mogradjudge.data.faults import Fault, Findings, say_notes
 from mogradjudge.data.inputs import read_images
 from mogradjudge.data.ratings import RATER
@@ -183,7 +183,8 @@ class Labels:
 
     def _agreement(self, name: str) -> RaterAgreement:
         ratings: dict[str, dict[str, int | str]] = {key: {} for key in self.texts}
-        for (rater, key), scores in self._scores.items():
+        # Another rater may save meanwhile.
+        for (rater, key), scores in list(self._scores.items()):
             ratings[key][rater] = scores[name]
         shared = [list(scores.values()) for scores in ratings.values() if len(scores) > 1]
         equal = [
@@ -222,35 +223,47 @@ class Labels:
 
     def _read(self) -> None:
         names = [*self.columns, self.rater, *self.humans.values()]
-        with self.out.open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            header = next(rows, [])
-            if header not in (names, [*names, *self.comments]):
+        try:
+            with long_fields(), self.out.open(encoding="utf-8-sig", newline="") as file:
+                header, *rows = list(csv.reader(file, strict=True)) or [[]]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise SetupError(f"{self.out} is no CSV file in UTF-8: {error}. Mend it.") from error
+        if header not in (names, [*names, *self.comments]):
+            raise SetupError(
+                f"{self.out} has other columns than {', '.join(names)}. Give another --out."
+            )
+        for number, row in enumerate(filter(has_text, rows), 1):
+            where = f"{self.out}, rating {number}"
+            if len(row) != len(header):
                 raise SetupError(
-                    f"{self.out} has other columns than {', '.join(names)}. Give another --out."
+                    f"{where} has {len(row)} fields, but the header {len(header)}. Mend the row."
                 )
-            for number, row in enumerate(rows, 1):
-                cells = dict(zip(header, map(unguarded, row), strict=True))
-                self._take_row(cells, f"{self.out}, rating {number}")
+            self._take_row(dict(zip(header, map(unguarded, row), strict=True)), where)
 
     def _take_row(self, row: Mapping[str, str], where: str) -> None:
         key = _key({name: row[name] for name in self.columns})
         if key not in self.texts:
             raise SetupError(f"{where} is of a text that the table lacks. Give another --out.")
         rater = row[self.rater]
+        if is_blank(rater):
+            raise SetupError(f"{where} has no rater. Name one in column {self.rater!r}.")
         if (self.named(rater), key) in self._scores:
             raise SetupError(
                 f"{where}: {self.named(rater)!r} has rated the text before, and {rater!r} is the "
                 "same rater. Remove one of the rows, or give another name."
             )
+        scores = {name: self._score(name, row[human], where) for name, human in self.humans.items()}
+        self._take(rater, key, scores, {column: row.get(column, "") for column in self.comments})
+
+    def _score(self, name: str, cell: str, where: str) -> int | str:
+        """Read a score of the file as `rate` takes it."""
         try:
-            scores = {
-                name: cell if (cell := row[human]) == NOT_APPLICABLE else int(cell)
-                for name, human in self.humans.items()
-            }
+            score = cell if cell == NOT_APPLICABLE else int(cell)
         except ValueError as error:
             raise SetupError(f"{where} has a score that is no whole number: {error}.") from error
-        self._take(rater, key, scores, {column: row.get(column, "") for column in self.comments})
+        if not _is_rating(score, self.rubric[name]):
+            raise SetupError(f"{where}: the score on {name!r} is not on its scale: {cell!r}.")
+        return score
 
 
 def _is_rating(score: object, criterion: Criterion) -> bool:

@@ -172,7 +172,8 @@ def _read(folder: Path, path: Path) -> Entry:
     entry = replace(entry, changed=status.st_mtime)
     try:
         entry = replace(entry, **read(entry.file, status.st_mtime_ns, status.st_size))
-        return replace(entry, agreement=_of_new_texts(path / RESULT) or entry.agreement)
+        figure = _of_new_texts(path / RESULT) if entry.ended else ""
+        return replace(entry, agreement=figure or entry.agreement)
     except MogradError as error:
         return replace(entry, note=str(error), damaged=True)
     except _OF_DAMAGE:  # a value of another kind, or beyond all numbers

@@ -21,6 +21,7 @@ from mogradjudge import (
 from mogradjudge.composition.compose import composed_data, most_calls
 from mogradjudge.composition.front import Point, taken
 from mogradjudge.composition.sources import Sources, layout_of
+from mogradjudge.report.write import write_report
 from mogradjudge.scoring.interference import Interference
 
 FAMILIES = (("coherence", "relevance"), ("fluency",))
@@ -152,6 +153,17 @@ def test_a_saved_composition_is_a_judge(result, tmp_path):
     assert loaded.settings.layout == result[0].chosen.layout
     stored = json.loads((tmp_path / "compose.json").read_text(), parse_constant=pytest.fail)
     assert stored["chosen"]["calls"] == 2 and len(stored["front"]) == 3
+
+
+@pytest.mark.parametrize(
+    "damage", [{"front": 5}, {"front": None}, {"sections": []}, {"calls": "x"}, {"confirmation": 1}]
+)
+def test_a_damaged_composition_is_one_line_of_a_report(damage, result, tmp_path):
+    result[0].save(tmp_path)
+    file = tmp_path / "compose.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+    with pytest.raises(SetupError, match=r"compose\.json is damaged"):
+        write_report(tmp_path)
 
 
 def test_an_unknown_effect_is_no_number_in_json(result, tmp_path):

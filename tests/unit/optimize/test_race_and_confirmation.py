@@ -39,6 +39,7 @@ from mogradjudge import (
     OptimizationResult,
 )
 from mogradjudge.agreement import Deviation
+from mogradjudge.agreement.applicability import Applicability
 from mogradjudge.data import example_key
 from mogradjudge.judge.instructions import Instructions
 from mogradjudge.judge.scores import Unscored
@@ -1008,6 +1009,15 @@ def test_a_gain_that_is_not_confirmed_is_corrected_for_the_choice():
 def test_no_gain_that_is_left_is_not_called_a_gain():
     gains = [Confirmation("too few documents", corrected=it).describe() for it in (0.0, 0.02)]
     assert ["0.0" in words for words in gains] == [False, True]
+
+
+def test_texts_that_people_call_not_applicable_are_no_rated_ones():
+    none, names = {"tone": 0}, {"tone": 0.5}
+    applies = {"tone": Applicability(both=3, people=2, judge=0, neither=10)}
+    seed = Agreement(names, {"tone": 12}, none, {"tone": 4}, none, applicability=applies)
+    best = replace(seed, unscored={"tone": 1})
+    words = Confirmation("not confirmed", seed, best, 0.1, (0.0, 0.2), 19, 19).describe()
+    assert " 1 more of 10 " in words
 
 
 @pytest.mark.slow

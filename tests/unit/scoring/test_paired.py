@@ -59,6 +59,17 @@ def test_judges_of_equal_scores_are_called_so(tmp_path, capsys):
     assert other.differing == 1 and not other.equal
 
 
+def test_what_is_called_equal_are_scores_that_both_have(capsys):
+    scores = [*[(3.0, 2.0, 2.0)] * 8, (3.0, None, None)]
+    some = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)
+    assert some.equal and "9" not in some.equal
+    scores = [(3.0, None, None)] * 8
+    none = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)
+    assert not none.equal
+    print_paired(none.as_dict(), ("A", "B"))
+    assert "same scores" not in capsys.readouterr().out
+
+
 @given(SCORES)
 def test_the_difference_is_that_of_the_two_columns_on_the_texts_that_both_have_scored(scores):
     pairs = paired(texts(scores, 1), texts(scores, 2), ("tone",), POOLED)

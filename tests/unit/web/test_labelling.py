@@ -400,3 +400,59 @@ def test_a_draft_of_the_file_knows_its_raters_and_scores(tmp_path):
     drafted = draft_rubric(str(kept.out)).rubric
     assert (drafted.columns, drafted.rater) == (("reply",), "rater")
     assert drafted.names == ("tone", "style")
+
+
+def test_a_long_text_comes_back_from_the_file(tmp_path):
+    texts = [{"reply": "x" * 140_000, "doc": 1}]
+    rate_all(labels(tmp_path / "labels.csv", texts), "ann")
+    before = csv.field_size_limit()
+    assert labels(tmp_path / "labels.csv", texts).done("ann") == 1
+    assert csv.field_size_limit() == before
+
+
+def test_a_mark_of_utf8_and_blank_lines_do_not_stop_a_later_start(tmp_path):
+    out = tmp_path / "labels.csv"
+    rate_all(labels(out), "ann")
+    out.write_bytes(b"\xef\xbb\xbf" + out.read_bytes() + b"\r\n,,,,\r\n")
+    assert labels(out).done("ann") == 6
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ",bob,3",
+        ",bob,3,1,9",
+        ",bob,6,1",
+        ",bob,3,n/a",
+        ",bob,3,",
+        ", ,3,1",
+        ',bob,3,"1',
+    ],
+)
+def test_a_damaged_row_is_named(tmp_path, end):
+    out, texts = tmp_path / "labels.csv", [{"reply": "One", "doc": 1}]
+    rate_all(labels(out, texts), "ann")
+    out.write_text(f"{out.read_text()}One,1{end}\n")
+    place = "" if '"' in end else ", rating 2"
+    with pytest.raises(SetupError, match=re.escape(f"{out}{place}")):
+        labels(out, texts)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(SetupError, match=re.escape("labels.csv")):
+        labels(tmp_path / "labels.csv")
+
+
+def test_a_rating_that_is_saved_meanwhile_does_not_stop_the_agreement(tmp_path):
+    class Saving(dict):
+        def __getitem__(self, name):
+            kept._scores.setdefault(("bob", first), {"tone": 1, "style": 0})
+            return super().__getitem__(name)
+
+    kept = labels(tmp_path / "labels.csv")
+    rate_all(kept, "ann")
+    first = next(iter(kept.texts))
+    kept._scores["ann", first] = Saving(kept._scores["ann", first])
+    assert kept.agreement()[0].criterion == "tone"

@@ -133,14 +133,17 @@ def test_a_run_that_goes_on_after_its_end_is_running_again(tmp_path):
     first = [*told(1, ("fluency",), "A text.")]
     confirmed = ResultConfirmed("No gain.", 0.0)
     written(tmp_path, [*first[:-1], confirmed, first[-1]])
-    (tmp_path / "result.json").write_text("{}")
+    confirmation = {"seed": {"mean": 0.4}, "best": {"mean": 0.9}}
+    (tmp_path / "result.json").write_text(json.dumps({"confirmation": confirmation}))
     (ended,) = Overview(tmp_path).entries()
     assert (ended.state, ended.note) == ("ended", "No gain.")
+    assert ended.agreement.startswith("0.400")
     (tmp_path / "asked.json").write_text('{"steps": 5}')
     later = [RunResumed(1, 20), StepEnded(2, {"mean": 0.2}, 47, 1, None)]
     written(tmp_path, [*first[:-1], confirmed, first[-1], *later])
     (entry,) = Overview(tmp_path).entries()
     assert (entry.state, entry.note) == ("running", "")
+    assert "0.200 (validation)" in entry.agreement
     assert entry.progress.startswith("2 of 5 ") and " 47 calls" in entry.progress
 
 
